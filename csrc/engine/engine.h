@@ -1,0 +1,30 @@
+// An engine runs graphs: named float32 tensors in, named float32 tensors out.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "core/tensor.h"
+
+namespace jiff {
+
+using NamedViews = std::map<std::string, TensorView>;
+using NamedTensors = std::map<std::string, Tensor>;
+
+class Graph {
+  public:
+    virtual ~Graph() = default;
+    // Throws Error(kEngine) naming the graph and the tensor when inputs do not fit.
+    virtual NamedTensors run(const NamedViews& inputs) = 0;
+};
+
+class Engine {
+  public:
+    virtual ~Engine() = default;
+    virtual std::string name() const = 0;
+    // Loads the graph file at `path`. Throws Error(kEngine) naming the file.
+    virtual std::unique_ptr<Graph> load(const std::string& path) = 0;
+};
+
+}  // namespace jiff

@@ -1,0 +1,63 @@
+// From an RGB photograph to a coloured mesh: segment, frame, encode, query, extract, colorize.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/progress.h"
+#include "engine/engine.h"
+#include "pipeline/bundle.h"
+
+namespace jiff {
+
+struct PhotoView {
+    const std::uint8_t* rgb = nullptr;   // [height, width, 3], sRGB
+    const std::uint8_t* mask = nullptr;  // [height, width], 0 … 255, or null: segment by the bundle's network
+    int width_px = 0;
+    int height_px = 0;
+};
+
+struct ReconstructOptions {
+    int resolution = 256;               // cells along a side of the frame: 32 … 512, a multiple of 32
+    bool keep_largest_component = true;
+    bool dense = false;                 // evaluate every lattice point: slow, for checking
+    int silhouette_dilation_px = 8;     // in the frame image; columns outside are empty
+};
+
+struct Mesh {
+    std::vector<std::array<float, 3>> vertices;      // world, metres
+    std::vector<std::array<std::int32_t, 3>> faces;  // counter-clockwise from outside
+    std::vector<std::array<float, 3>> colors;        // one a vertex, [0, 1]
+};
+
+struct Reconstruction {
+    Mesh mesh;
+    std::vector<std::uint8_t> mask;                  // [height, width] of the photo, the person that was taken
+    std::array<double, 16> image_from_world{};       // row-major 4 × 4, see docs/conventions.md
+    double size_m = 0.0;
+    std::map<std::string, double> timings_ms;        // by stage
+    std::int64_t num_queries_asked = 0;
+    std::int64_t num_queries_ideal = 0;
+    std::vector<std::string> warnings;
+};
+
+// Loads the graphs of a bundle once and reconstructs any number of photographs.
+// `reconstruct` may be called from several threads.
+class Reconstructor {
+  public:
+    Reconstructor(Bundle bundle, std::shared_ptr<Engine> engine);
+    ~Reconstructor();
+
+    Reconstruction reconstruct(const PhotoView& photo, const ReconstructOptions& options,
+                               const ProgressCallback& progress = {}) const;
+
+  private:
+    struct Parts;
+    std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace jiff
