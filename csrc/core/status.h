@@ -19,6 +19,9 @@ enum class ErrorCode {
     kCancelled,         // the caller's progress callback asked to stop
 };
 
+// "invalid_argument" for kInvalidArgument, and so on: the spelling that Python sees.
+const char* name(ErrorCode code) noexcept;
+
 class Error : public std::runtime_error {
   public:
     Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}

@@ -1,0 +1,12 @@
+// What each file of the Python module adds to it. Bindings convert, release the GIL and map errors;
+// they hold no algorithm.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace jiff::bindings {
+
+void bind_ops(pybind11::module_& module);
+void bind_pipeline(pybind11::module_& module);
+
+}  // namespace jiff::bindings
