@@ -1,0 +1,30 @@
+"""The networks, in torch: one class a part, sized by a configuration."""
+
+from .color import ColorNet
+from .config import (
+    COMPACT_COLOR,
+    COMPACT_SHAPE,
+    PAPER_COLOR,
+    PAPER_SHAPE,
+    ColorConfig,
+    ShapeConfig,
+)
+from .head import ImplicitHead, sample_features
+from .hourglass import HourglassEncoder
+from .residual_encoder import ResidualEncoder
+from .shape import ShapeNet
+
+__all__ = [
+    "COMPACT_COLOR",
+    "COMPACT_SHAPE",
+    "PAPER_COLOR",
+    "PAPER_SHAPE",
+    "ColorConfig",
+    "ColorNet",
+    "HourglassEncoder",
+    "ImplicitHead",
+    "ResidualEncoder",
+    "ShapeConfig",
+    "ShapeNet",
+    "sample_features",
+]
