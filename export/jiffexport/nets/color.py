@@ -41,7 +41,7 @@ class ColorNet(nn.Module):
         Tensor
             (B, 3, N).
         """
-        samples = torch.cat([sample_features(features, points), sample_features(shape_features, points)], 1)
+        samples = torch.cat([sample_features(shape_features, points), sample_features(features, points)], 1)
         output = self.head(samples, points[..., 2])
         if not self.config.blends_image:
             return output
