@@ -11,10 +11,15 @@ namespace jiff {
 
 using NamedViews = std::map<std::string, TensorView>;
 using NamedTensors = std::map<std::string, Tensor>;
+using NamedShapes = std::map<std::string, Shape>;
 
+// May be run from several threads at once.
 class Graph {
   public:
     virtual ~Graph() = default;
+    // What the graph takes and gives, all static.
+    virtual NamedShapes inputs() const = 0;
+    virtual NamedShapes outputs() const = 0;
     // Throws Error(kEngine) naming the graph and the tensor when inputs do not fit.
     virtual NamedTensors run(const NamedViews& inputs) = 0;
 };

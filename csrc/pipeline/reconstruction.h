@@ -39,7 +39,7 @@ struct Reconstruction {
     std::vector<std::uint8_t> mask;                  // [height, width] of the photo, the person that was taken
     std::array<double, 16> image_from_world{};       // row-major 4 × 4, see docs/conventions.md
     double size_m = 0.0;
-    std::map<std::string, double> timings_ms;        // by stage
+    std::map<std::string, double> timings_ms;        // by stage, and "total"
     std::int64_t num_queries_asked = 0;
     std::int64_t num_queries_ideal = 0;
     std::vector<std::string> warnings;
@@ -49,9 +49,11 @@ struct Reconstruction {
 // `reconstruct` may be called from several threads.
 class Reconstructor {
   public:
-    Reconstructor(Bundle bundle, std::shared_ptr<Engine> engine);
+    // Throws what the engine throws, and Error(kBundle) when a graph has other tensors than the manifest says.
+    Reconstructor(Bundle bundle, const std::shared_ptr<Engine>& engine);
     ~Reconstructor();
 
+    // Throws Error: kInvalidArgument, kInvalidMask, kNoPerson, kEngine, kInvalidField, kEmptySurface, kCancelled.
     Reconstruction reconstruct(const PhotoView& photo, const ReconstructOptions& options,
                                const ProgressCallback& progress = {}) const;
 

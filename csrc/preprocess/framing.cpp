@@ -1,0 +1,105 @@
+#include "preprocess/framing.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace jiff {
+namespace {
+
+// A matte fades out over the last pixels of a photo: this close to the border counts as cut by it.
+constexpr double kBorderShare = 0.005;
+
+struct Interval {
+    double low = 0.0, high = 0.0;
+    double length() const { return high - low; }
+};
+
+struct Cut {
+    bool low = false, high = false;
+};
+
+Cut find_cut(const Interval& figure, int photo_px) {
+    const double tolerance = std::max(1.0, kBorderShare * photo_px);
+    return {figure.low < tolerance, figure.high > photo_px - tolerance};
+}
+
+Interval with_margin(const Interval& figure, const Cut& cut, int photo_px, double margin_px) {
+    return {cut.low ? 0.0 : figure.low - margin_px, cut.high ? double(photo_px) : figure.high + margin_px};
+}
+
+double centred(const Interval& interval, double side) { return 0.5 * (interval.low + interval.high - side); }
+
+// Any pixel within `reach` before or after, along rows of `stride` 1 or columns of `stride` `size`.
+std::vector<std::uint8_t> dilate(const std::vector<std::uint8_t>& flags, int size, int stride, int reach) {
+    std::vector<std::uint8_t> dilated(flags.size(), 0);
+    const int across = stride == 1 ? size : 1;
+    for (int line = 0; line < size; ++line) {
+        int last_set = -reach - 1;
+        int next_set = 0;
+        for (int i = 0; i < size; ++i) {
+            const auto at = [&](int j) { return static_cast<std::size_t>(line) * across + static_cast<std::size_t>(j) * stride; };
+            if (flags[at(i)]) last_set = i;
+            for (next_set = std::max(next_set, i); next_set < size && !flags[at(next_set)];) ++next_set;
+            dilated[at(i)] = i - last_set <= reach || (next_set < size && next_set - i <= reach);
+        }
+    }
+    return dilated;
+}
+
+}  // namespace
+
+Box frame_figure(const Box& figure, int photo_width_px, int photo_height_px, double margin) {
+    const double margin_px = margin * std::max(figure.width_px, figure.height_px);
+    const Interval columns{figure.left_px, figure.left_px + figure.width_px};
+    const Interval rows{figure.top_px, figure.top_px + figure.height_px};
+    const Cut cut_x = find_cut(columns, photo_width_px);
+    const Cut cut_y = find_cut(rows, photo_height_px);
+    const Interval wanted_x = with_margin(columns, cut_x, photo_width_px, margin_px);
+    const Interval wanted_y = with_margin(rows, cut_y, photo_height_px, margin_px);
+
+    const double side = std::max(wanted_x.length(), wanted_y.length());
+    // Room to spare goes left and right alike. Vertically the border that cuts the body stays the
+    // frame's edge; the lower one where both do, for heads are never cut in training.
+    double top = centred(wanted_y, side);
+    if (cut_y.low) top = 0.0;
+    if (cut_y.high) top = photo_height_px - side;
+    return {centred(wanted_x, side), top, side, side};
+}
+
+Tensor frame_image(const ImageView& rgb, const ImageView& mask, const Box& crop, int size_px) {
+    return warp_premultiplied(rgb, mask, crop, size_px, size_px);
+}
+
+Tensor encoder_input(const Tensor& frame, std::int64_t num_channels) {
+    const std::int64_t size = frame.shape()[1];
+    const std::int64_t num_pixels = size * size;
+    const float* alpha = frame.data() + 3 * num_pixels;
+    Tensor input({1, num_channels, size, size});
+    for (std::int64_t channel = 0; channel < num_channels; ++channel) {
+        const float* source = frame.data() + channel * num_pixels;
+        float* target = input.data() + channel * num_pixels;
+        for (std::int64_t i = 0; i < num_pixels; ++i) {
+            // (colour - 0.5) / 0.5 · alpha, where the frame holds colour · alpha.
+            target[i] = channel < 3 ? 2.0f * source[i] - alpha[i] : alpha[i];
+        }
+    }
+    return input;
+}
+
+std::vector<std::uint8_t> silhouette_columns(const Tensor& frame, int resolution, int dilation_px) {
+    const int size = static_cast<int>(frame.shape()[1]);
+    const float* alpha = frame.data() + 3 * static_cast<std::int64_t>(size) * size;
+    std::vector<std::uint8_t> silhouette(static_cast<std::size_t>(size) * size);
+    std::transform(alpha, alpha + silhouette.size(), silhouette.begin(), [](float a) { return a > 0.5f; });
+    silhouette = dilate(dilate(silhouette, size, 1, dilation_px), size, size, dilation_px);
+
+    // Lattice index i lies at pixel i · S / R; the last one on the frame's edge.
+    std::vector<std::uint8_t> columns;
+    const auto pixel_at = [&](int i) { return std::min(i * size / resolution, size - 1); };
+    for (int y = 0; y <= resolution; ++y) {
+        for (int x = 0; x <= resolution; ++x) columns.push_back(silhouette[pixel_at(y) * size + pixel_at(x)]);
+    }
+    return columns;
+}
+
+}  // namespace jiff

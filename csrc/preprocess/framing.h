@@ -1,0 +1,27 @@
+// The square that the encoders see: where it lies in the photograph, its pixels, its silhouette.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/tensor.h"
+#include "preprocess/image_warp.h"
+
+namespace jiff {
+
+// The square crop around a figure whose bounding box is `figure`. `margin`, a share of the figure's
+// longer side, is left free around it, but not on a side where the photo's border cuts the figure:
+// there, as in the frames that the networks were trained on, the frame cuts it too.
+Box frame_figure(const Box& figure, int photo_width_px, int photo_height_px, double margin);
+
+// The crop of a photo under its mask, [4, size_px, size_px]: premultiplied R, G, B and alpha in [0, 1].
+Tensor frame_image(const ImageView& rgb, const ImageView& mask, const Box& crop, int size_px);
+
+// What an encoder of three or four channels takes (docs/conventions.md), [1, num_channels, S, S].
+Tensor encoder_input(const Tensor& frame, std::int64_t num_channels);
+
+// (resolution + 1)² flags [y][x]: the lattice columns whose pixel lies within `dilation_px` rows and
+// columns of the frame's silhouette.
+std::vector<std::uint8_t> silhouette_columns(const Tensor& frame, int resolution, int dilation_px);
+
+}  // namespace jiff
