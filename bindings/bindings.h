@@ -8,5 +8,6 @@ namespace jiff::bindings {
 
 void bind_ops(pybind11::module_& module);
 void bind_pipeline(pybind11::module_& module);
+void bind_preprocess(pybind11::module_& module);
 
 }  // namespace jiff::bindings

@@ -31,4 +31,5 @@ PYBIND11_MODULE(_core, module) {
     bind_error(module);
     jiff::bindings::bind_ops(module);
     jiff::bindings::bind_pipeline(module);
+    jiff::bindings::bind_preprocess(module);
 }

@@ -1,7 +1,186 @@
+// Bundles and reconstructions. Engines written in Python are called through adapters.
+#include <pybind11/functional.h>
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <cstring>
+
+#include "arrays.h"
 #include "bindings.h"
+#include "pipeline/reconstruction.h"
+
+namespace py = pybind11;
 
 namespace jiff::bindings {
+namespace {
 
-void bind_pipeline(pybind11::module_&) {}
+using FloatArray = py::array_t<float, py::array::c_style | py::array::forcecast>;
+
+// A Python object that the core may drop on any thread, with or without the GIL.
+class PythonObject {
+  public:
+    explicit PythonObject(py::object object) : object_(std::move(object)) {}
+    ~PythonObject() {
+        const py::gil_scoped_acquire gil;
+        object_ = py::object();
+    }
+    PythonObject(const PythonObject&) = delete;
+    PythonObject& operator=(const PythonObject&) = delete;
+
+    const py::object& get() const { return object_; }
+
+  private:
+    py::object object_;
+};
+
+// jiffsdk.engines.Graph as a jiff::Graph.
+class PythonGraph : public Graph {
+  public:
+    explicit PythonGraph(py::object graph) : graph_(std::move(graph)) {}
+
+    NamedShapes inputs() const override { return shapes("inputs"); }
+    NamedShapes outputs() const override { return shapes("outputs"); }
+
+    NamedTensors run(const NamedViews& inputs) override {
+        const py::gil_scoped_acquire gil;
+        py::dict arrays;
+        for (const auto& [name, view] : inputs) arrays[py::str(name)] = py::array_t<float>(view.shape, view.data);
+        NamedTensors outputs;
+        for (const auto& [name, value] : graph_.get().attr("run")(arrays).cast<py::dict>()) {
+            const FloatArray array = value.cast<FloatArray>();
+            Tensor tensor(shape_of(array));
+            std::memcpy(tensor.data(), array.data(), sizeof(float) * tensor.size());
+            outputs.emplace(name.cast<std::string>(), std::move(tensor));
+        }
+        return outputs;
+    }
+
+  private:
+    NamedShapes shapes(const char* role) const {
+        const py::gil_scoped_acquire gil;
+        return graph_.get().attr(role).cast<NamedShapes>();
+    }
+
+    PythonObject graph_;
+};
+
+// jiffsdk.engines.Engine as a jiff::Engine.
+class PythonEngine : public Engine {
+  public:
+    explicit PythonEngine(py::object engine) : engine_(std::move(engine)) {}
+
+    std::string name() const override {
+        const py::gil_scoped_acquire gil;
+        return engine_.get().attr("name").cast<std::string>();
+    }
+
+    std::unique_ptr<Graph> load(const std::string& path) override {
+        const py::gil_scoped_acquire gil;
+        return std::make_unique<PythonGraph>(engine_.get().attr("load")(path));
+    }
+
+  private:
+    PythonObject engine_;
+};
+
+// Also lets Ctrl-C through while the core works.
+ProgressCallback progress_of(const py::object& callback) {
+    return [callback = std::make_shared<PythonObject>(callback)](const std::string& stage, float fraction) {
+        const py::gil_scoped_acquire gil;
+        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+        if (callback->get().is_none()) return true;
+        const py::object answer = callback->get()(stage, fraction);
+        return answer.is_none() || answer.cast<bool>();
+    };
+}
+
+std::unique_ptr<Reconstructor> make_reconstructor(const Bundle& bundle, py::object engine) {
+    const auto adapter = std::make_shared<PythonEngine>(std::move(engine));
+    const py::gil_scoped_release release;
+    return std::make_unique<Reconstructor>(bundle, adapter);
+}
+
+Reconstruction reconstruct(const Reconstructor& reconstructor, const py::array& rgb, const py::object& mask,
+                           const ReconstructOptions& options, const py::object& progress) {
+    const auto pixels = checked_array<std::uint8_t>(rgb, {-1, -1, 3}, "rgb");
+    PhotoView photo{pixels.data(), nullptr, static_cast<int>(pixels.shape(1)), static_cast<int>(pixels.shape(0))};
+    py::array_t<std::uint8_t, py::array::c_style> mask_values;
+    if (!mask.is_none()) {
+        mask_values = checked_array<std::uint8_t>(mask.cast<py::array>(), {pixels.shape(0), pixels.shape(1)}, "mask");
+        photo.mask = mask_values.data();
+    }
+    const ProgressCallback callback = progress_of(progress);
+    const py::gil_scoped_release release;
+    return reconstructor.reconstruct(photo, options, callback);
+}
+
+// Arrays of a result borrow its memory and keep it alive.
+template <typename T>
+py::array borrow(const py::object& owner, const T* data, std::vector<py::ssize_t> shape) {
+    return py::array_t<T>(std::move(shape), data, owner);
+}
+
+void bind_bundle(py::module_& module) {
+    py::class_<Bundle>(module, "Bundle", "What a bundle directory says about itself; see docs/bundle.md.")
+        .def_readonly("directory", &Bundle::directory)
+        .def_readonly("name", &Bundle::name)
+        .def_readonly("version", &Bundle::version)
+        .def_readonly("license", &Bundle::license)
+        .def_readonly("provenance", &Bundle::provenance)
+        .def_property_readonly("image_size_px", [](const Bundle& self) { return self.frame.image_size_px; })
+        .def_property_readonly("margin", [](const Bundle& self) { return self.frame.margin; })
+        .def_property_readonly("size_m", [](const Bundle& self) { return self.frame.size_m; })
+        .def_property_readonly("graphs", [](const Bundle& self) {
+            std::vector<std::string> names;
+            for (const auto& [name, graph] : self.graphs) names.push_back(name);
+            return names;
+        });
+    module.def("load_bundle", &load_bundle, py::arg("directory"), py::call_guard<py::gil_scoped_release>(),
+               "Reads and checks a bundle directory.");
+}
+
+void bind_result(py::module_& module) {
+    py::class_<Reconstruction>(module, "Reconstruction")
+        .def_property_readonly("vertices", [](const py::object& self) {
+            const auto& values = self.cast<const Reconstruction&>().mesh.vertices;
+            return borrow(self, values.data()->data(), {py::ssize_t(values.size()), 3});
+        })
+        .def_property_readonly("faces", [](const py::object& self) {
+            const auto& values = self.cast<const Reconstruction&>().mesh.faces;
+            return borrow(self, values.data()->data(), {py::ssize_t(values.size()), 3});
+        })
+        .def_property_readonly("colors", [](const py::object& self) {
+            const auto& values = self.cast<const Reconstruction&>().mesh.colors;
+            return borrow(self, values.data()->data(), {py::ssize_t(values.size()), 3});
+        })
+        .def_property_readonly("mask", [](const py::object& self) {
+            const auto& values = self.cast<const Reconstruction&>().mask;
+            return borrow(self, values.data(), {py::ssize_t(values.size())});
+        })
+        .def_property_readonly("image_from_world", [](const py::object& self) {
+            return borrow(self, self.cast<const Reconstruction&>().image_from_world.data(), {4, 4});
+        })
+        .def_readonly("size_m", &Reconstruction::size_m)
+        .def_readonly("timings_ms", &Reconstruction::timings_ms)
+        .def_readonly("num_queries_asked", &Reconstruction::num_queries_asked)
+        .def_readonly("num_queries_ideal", &Reconstruction::num_queries_ideal)
+        .def_readonly("warnings", &Reconstruction::warnings);
+}
+
+}  // namespace
+
+void bind_pipeline(py::module_& module) {
+    bind_bundle(module);
+    py::class_<ReconstructOptions>(module, "ReconstructOptions")
+        .def(py::init<>())
+        .def_readwrite("resolution", &ReconstructOptions::resolution)
+        .def_readwrite("keep_largest_component", &ReconstructOptions::keep_largest_component)
+        .def_readwrite("dense", &ReconstructOptions::dense)
+        .def_readwrite("silhouette_dilation_px", &ReconstructOptions::silhouette_dilation_px);
+    bind_result(module);
+    py::class_<Reconstructor>(module, "Reconstructor")
+        .def(py::init(&make_reconstructor), py::arg("bundle"), py::arg("engine"))
+        .def("reconstruct", &reconstruct, py::arg("rgb"), py::arg("mask"), py::arg("options"), py::arg("progress"));
+}
 
 }  // namespace jiff::bindings

@@ -68,6 +68,11 @@ class Node {
         return value_.get<double>();
     }
 
+    bool truth() const {
+        if (!value_.is_boolean()) wrong("true or false");
+        return value_.get<bool>();
+    }
+
     Shape shape() const {
         Shape sides;
         for (const Node& side : elements()) sides.push_back(side.whole(1, 1 << 20));
@@ -229,9 +234,17 @@ std::map<std::string, HeadSpec> read_heads(const Node& nodes, const std::string&
                                            const std::map<std::string, GraphSpec>& graphs) {
     std::map<std::string, HeadSpec> heads;
     for (const auto& [name, node] : nodes.members()) heads.emplace(name, read_head(node, directory, graphs));
-    for (const auto& [name, num_outputs] : {std::pair{"shape", 1}, {"color", 3}}) {
+    const auto require_outputs = [&](const char* name, int num_outputs, const std::string& reason) {
         const Node widths = nodes.at(name).at("widths");
-        if (widths.shape().back() != num_outputs) widths.elements().back().wrong(std::to_string(num_outputs));
+        if (widths.shape().back() == num_outputs) return;
+        widths.elements().back().wrong(std::to_string(num_outputs) + reason);
+    };
+    require_outputs("shape", 1, " (occupancy)");
+    const Node color = nodes.at("color");
+    if (color.has("blends_image") && color.at("blends_image").truth()) {
+        require_outputs("color", 4, " (RGB and the weight of the photograph's own pixel)");
+    } else {
+        require_outputs("color", 3, " (RGB)");
     }
     return heads;
 }

@@ -24,6 +24,7 @@ struct GraphSpec {
     NamedShapes inputs, outputs;
 };
 
+// A color head of four outputs blends the photograph's own pixel in (`blends_image` in the manifest).
 struct HeadSpec {
     HeadConfig config;
     std::vector<std::string> features;  // graphs whose "features" it reads, in channel order

@@ -7,6 +7,7 @@
 #include "core/status.h"
 #include "ops/implicit_query.h"
 #include "ops/surface_extraction.h"
+#include "pipeline/vertex_colors.h"
 #include "preprocess/framing.h"
 #include "preprocess/segmentation.h"
 
@@ -272,9 +273,7 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
     const auto view = to_view(surface.vertices, options.resolution);
     result.mesh = to_world(view, surface.faces, result.size_m);
     const Head& color = parts_->heads.at("color");
-    result.mesh.colors.resize(view.size());
-    color.query.query(maps_of(color), view.front().data(), static_cast<std::int64_t>(view.size()),
-                      result.mesh.colors.front().data());
+    result.mesh.colors = colorize_vertices(color.query, maps_of(color), frame_pixels, view);
 
     result.mask = std::move(person.values);
     stages.finish();
