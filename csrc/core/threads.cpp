@@ -41,6 +41,8 @@ int requested_num_threads() {
 }
 
 struct Job {
+    Job(std::int64_t num_chunks, const std::function<void(std::int64_t)>& run) : run(run), num_chunks(num_chunks) {}
+
     const std::function<void(std::int64_t)>& run;
     std::int64_t num_chunks;
     std::atomic<std::int64_t> next{0};
@@ -59,7 +61,7 @@ class Pool {
     int num_threads() const { return num_threads_; }
 
     void run(std::int64_t num_chunks, const std::function<void(std::int64_t)>& run) {
-        Job job{run, num_chunks};
+        Job job(num_chunks, run);
         std::unique_lock<std::mutex> lock(shared_->mutex);
         const auto entry = shared_->jobs.insert(shared_->jobs.end(), &job);
         lock.unlock();

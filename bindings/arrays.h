@@ -1,0 +1,52 @@
+// Arrays at the border between NumPy and the core.
+#pragma once
+
+#include <pybind11/numpy.h>
+
+#include <string>
+#include <vector>
+
+#include "core/status.h"
+#include "core/tensor.h"
+
+namespace jiff::bindings {
+
+inline Shape shape_of(const pybind11::array& array) { return {array.shape(), array.shape() + array.ndim()}; }
+
+// `array` as contiguous values of type T; nothing is converted from another type.
+// `expected` has -1 for axes of any length. Throws Error(kInvalidArgument) with what came.
+template <typename T>
+pybind11::array_t<T, pybind11::array::c_style> checked_array(const pybind11::array& array, const Shape& expected,
+                                                             const std::string& name) {
+    const Shape shape = shape_of(array);
+    bool fits = shape.size() == expected.size();
+    for (std::size_t axis = 0; fits && axis < shape.size(); ++axis) {
+        fits = expected[axis] == -1 || expected[axis] == shape[axis];
+    }
+    const auto type = pybind11::dtype::of<T>();
+    if (!fits || !array.dtype().is(type)) {
+        std::string wanted = to_string(expected);
+        for (std::size_t at; (at = wanted.find("-1")) != std::string::npos;) wanted.replace(at, 2, "*");
+        throw Error(ErrorCode::kInvalidArgument,
+                    name + " must have shape " + wanted + " and type " + std::string(pybind11::str(type)) + ", got " +
+                        to_string(shape) + " and " + std::string(pybind11::str(array.dtype())));
+    }
+    return pybind11::array_t<T, pybind11::array::c_style>::ensure(array);
+}
+
+inline TensorView view_of(const pybind11::array& array) {
+    return {static_cast<const float*>(array.data()), shape_of(array)};
+}
+
+// A NumPy array that owns the memory of `values`, rows of `num_columns`.
+template <typename T, typename Row>
+pybind11::array_t<T> array_from_rows(std::vector<Row>&& values, std::int64_t num_columns) {
+    auto owner = std::make_unique<std::vector<Row>>(std::move(values));
+    auto* data = reinterpret_cast<T*>(owner->data());
+    const auto num_rows = static_cast<std::int64_t>(owner->size());
+    const pybind11::capsule capsule(owner.release(),
+                                    [](void* pointer) { delete static_cast<std::vector<Row>*>(pointer); });
+    return pybind11::array_t<T>({num_rows, num_columns}, data, capsule);
+}
+
+}  // namespace jiff::bindings
