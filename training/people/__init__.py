@@ -1,0 +1,1 @@
+"""Generator of synthetic clothed, textured, posed people made of CC0 parts."""

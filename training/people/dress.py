@@ -1,0 +1,239 @@
+"""Fits garments to a body, carries them along with its pose, and lists what is seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.people.assets import Proxy
+from training.people.body import Array, Body, skin
+from training.people.materials import Material
+
+# Parts of the picture that are no part of the solid person: flat cards on the skin.
+CARD_KINDS = ("eyebrows", "eyelashes")
+DETAIL_BONES = ("head", "neck", "jaw", "eye.", "tongue", "wrist", "finger", "metacarpal", "oris", "levator")
+EYEBALL_RIM = np.pi / 2
+
+
+@dataclass(frozen=True)
+class Part:
+    """A posed piece of surface with one material.
+
+    Attributes
+    ----------
+    vertices, normals : (N, 3) float32, metres, world frame.
+    pattern_points : (N, 3) float32 place of each vertex on the standing, unposed person; patterns
+        of cloth are drawn in these coordinates.
+    faces, uv_faces : (F, 3) int32; uv : (T, 2) float32, v up.
+    is_detail : (F,) bool, head, neck and hands.
+    is_solid : whether the part bounds the person's volume (not brows and lashes).
+    """
+
+    name: str
+    vertices: Array
+    normals: Array
+    pattern_points: Array
+    faces: NDArray[np.int32]
+    uv_faces: NDArray[np.int32]
+    uv: NDArray[np.float32]
+    material: Material
+    is_detail: NDArray[np.bool_]
+    is_solid: bool = True
+
+
+def vertex_normals(vertices: Array, faces: NDArray[np.int32]) -> Array:
+    """Area-weighted unit normals (N, 3); zero where no face meets."""
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    face_normals = np.cross(b - a, c - a)
+    normals = np.stack(
+        [
+            sum(np.bincount(faces[:, k], face_normals[:, axis], len(vertices)) for k in range(3))
+            for axis in range(3)
+        ],
+        axis=1,
+    )
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    return (normals / np.maximum(lengths, 1e-12)).astype(np.float32)
+
+
+def fit_proxy(proxy: Proxy, rest_vertices: Array) -> Array:
+    """Rest vertices (N, 3) in metres of a proxy on a body (V, 3): blended references plus offsets."""
+    offsets = proxy.offsets.copy()
+    for axis, name in enumerate("xyz"):
+        first, second, distance_dm = proxy.scale[name]
+        distance_m = abs(float(rest_vertices[first, axis] - rest_vertices[second, axis]))
+        offsets[:, axis] *= distance_m / distance_dm
+    blended = np.einsum("nk,nka->na", proxy.weights, rest_vertices[proxy.references])
+    return (blended + offsets).astype(np.float32)
+
+
+def proxy_skin_weights(proxy: Proxy, body: Body) -> Array:
+    """Bone weights (N, J) of a proxy: those of its references, blended; never negative."""
+    blend = np.clip(proxy.weights, 0.0, None)
+    weights = np.einsum("nk,nkj->nj", blend, body.skin_weights[proxy.references])
+    return (weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)).astype(np.float32)
+
+
+def detail_faces(faces: NDArray[np.int32], weights: Array, body: Body) -> NDArray[np.bool_]:
+    """Faces (F,) of head, neck and hands: by the bone that moves their first vertex most."""
+    is_detail_bone = np.array([name.startswith(DETAIL_BONES) for name in body.bone_names])
+    return is_detail_bone[weights.argmax(axis=1)][faces[:, 0]]
+
+
+def face_components(faces: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Label (F,) of the connected component of each face, the largest component first."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    rows = np.concatenate([faces[:, 0], faces[:, 1]])
+    columns = np.concatenate([faces[:, 1], faces[:, 2]])
+    size = int(faces.max()) + 1
+    graph = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(size, size))
+    labels = connected_components(graph, directed=False)[1][faces[:, 0]]
+    names, counts = np.unique(labels, return_counts=True)
+    rank = np.empty(labels.max() + 1, dtype=np.int32)
+    rank[names[np.argsort(-counts, kind="stable")]] = np.arange(len(names))
+    return rank[labels]
+
+
+class Wardrobe:
+    """Bindings of proxies to the body, computed once a process."""
+
+    def __init__(self, body: Body) -> None:
+        self.body = body
+        self._weights = lru_cache(maxsize=64)(self._compute_weights)
+        self._proxies: dict[tuple[str, str], Proxy] = {}
+
+    def _compute_weights(self, key: tuple[str, str]) -> Array:
+        return proxy_skin_weights(self._proxies[key], self.body)
+
+    def weights(self, proxy: Proxy) -> Array:
+        key = (proxy.kind, proxy.name)
+        self._proxies[key] = proxy
+        return self._weights(key)
+
+
+@dataclass(frozen=True)
+class PosedBody:
+    """A person's body at rest and posed (V, 3), its posed joints (J, 3), and the bones' transforms."""
+
+    rest: Array
+    posed: Array
+    joints: Array
+    transforms: Array
+
+
+def skin_part(body: Body, posed: PosedBody, hidden: NDArray[np.bool_], material: Material) -> Part:
+    """The visible skin: body faces that have a vertex outside of all garments."""
+    keep = body.skin_faces & ~hidden[body.faces].all(axis=1)
+    return _body_part("skin", body, posed, keep, material, body.uv, body.uv_faces[keep])
+
+
+def tongue_part(body: Body, posed: PosedBody, material: Material) -> Part:
+    keep = body.tongue_faces
+    return _body_part("tongue", body, posed, keep, material, body.uv, body.uv_faces[keep])
+
+
+def eye_part(body: Body, posed: PosedBody, material: Material) -> Part:
+    """The eyeballs, with texture coordinates that spread the front half of each over the image.
+
+    The angle from the eye's forward axis is the distance from the middle of the image, a right
+    angle its rim (an azimuthal equidistant map).
+    """
+    keep = body.eye_faces
+    faces = body.faces[keep]
+    uv = np.zeros((body.num_vertices, 2), dtype=np.float32)
+    used = np.unique(faces)
+    left = posed.rest[used, 0] > posed.rest[used, 0].mean()
+    for side in (left, ~left):
+        vertices = posed.rest[used[side]].astype(np.float64)
+        rays = vertices - (vertices.min(axis=0) + vertices.max(axis=0)) / 2
+        rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+        angle = np.arccos(np.clip(rays[:, 2], -1, 1))
+        around = np.arctan2(rays[:, 1], rays[:, 0])
+        radius = 0.5 * np.minimum(angle / EYEBALL_RIM, 1.0)
+        uv[used[side]] = 0.5 + radius[:, None] * np.stack([np.cos(around), np.sin(around)], axis=1)
+    return _body_part("eyes", body, posed, keep, material, uv, faces)
+
+
+def _body_part(
+    name: str,
+    body: Body,
+    posed: PosedBody,
+    keep: NDArray[np.bool_],
+    material: Material,
+    uv: NDArray[np.float32],
+    uv_faces: NDArray[np.int32],
+) -> Part:
+    faces = body.faces[keep]
+    # Normals of the whole skin, so that the rim of a sleeve does not bend them.
+    whole = body.faces[body.skin_faces] if name == "skin" else faces
+    return Part(
+        name=name,
+        vertices=posed.posed,
+        normals=vertex_normals(posed.posed, whole),
+        pattern_points=posed.rest,
+        faces=faces,
+        uv_faces=uv_faces,
+        uv=uv,
+        material=material,
+        is_detail=detail_faces(faces, body.skin_weights, body),
+    )
+
+
+def hidden_skin(body: Body, worn: list[Proxy]) -> NDArray[np.bool_]:
+    """Base-mesh vertices (V,) that lie under any worn garment."""
+    hidden = np.zeros(body.num_vertices, dtype=bool)
+    for proxy in worn:
+        if len(proxy.hides):
+            hidden |= proxy.hides
+    return hidden
+
+
+def visible_faces(proxy: Proxy, over: list[Proxy]) -> NDArray[np.bool_]:
+    """Faces (F,) of a garment not covered by garments worn over it."""
+    covered = np.zeros(len(proxy.references), dtype=bool)
+    for other in over:
+        if other.depth > proxy.depth and len(other.hides):
+            covered |= other.hides[proxy.references].all(axis=1)
+    return ~covered[proxy.faces].all(axis=1)
+
+
+def proxy_parts(
+    proxy: Proxy,
+    wardrobe: Wardrobe,
+    posed: PosedBody,
+    visible: NDArray[np.bool_],
+    label: NDArray[np.int32],
+    materials: list[Material],
+) -> list[Part]:
+    """A worn proxy as one part a material; `label` (F,) says which of them each face has."""
+    body = wardrobe.body
+    weights = wardrobe.weights(proxy)
+    rest = fit_proxy(proxy, posed.rest)
+    vertices = skin(rest, weights, posed.transforms)
+    normals = vertex_normals(vertices, proxy.faces)
+    parts = []
+    for index, material in enumerate(materials):
+        keep = visible & (label == index)
+        if not keep.any():
+            continue
+        faces = proxy.faces[keep]
+        parts.append(
+            Part(
+                name=f"{proxy.kind}/{proxy.name}/{index}",
+                vertices=vertices,
+                normals=normals,
+                pattern_points=rest,
+                faces=faces,
+                uv_faces=proxy.uv_faces[keep],
+                uv=proxy.uv,
+                material=material,
+                is_detail=detail_faces(faces, weights, body),
+                is_solid=proxy.kind not in CARD_KINDS,
+            )
+        )
+    return parts

@@ -1,0 +1,296 @@
+"""One synthetic person, from a seed to arrays ready for disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.people import cameras, materials
+from training.people.assets import AssetStore, Proxy, SkinTexture, asset_names
+from training.people.body import Array, Body, Shape, load_body, skin
+from training.people.bvh import load_poses
+from training.people.dress import (
+    Part,
+    PosedBody,
+    Wardrobe,
+    eye_part,
+    hidden_skin,
+    proxy_parts,
+    skin_part,
+    tongue_part,
+    vertex_normals,
+    visible_faces,
+)
+from training.people.identity import Identity, sample_identity
+from training.people.lights import sample_light
+from training.people.outfits import Outfit, garment_labels, sample_outfit
+from training.people.poses import Pose, pose_rotations, sample_pose, spread
+from training.people.render import Renderer
+from training.people.samples import SampleOptions, Solid, SurfacePoints, draw_samples, exterior_mesh
+from training.people.shards import SPLITS
+
+ARM_PROBE_M = 0.012
+MAX_POSE_TRIES = 6
+
+
+@dataclass(frozen=True)
+class SubjectOptions:
+    """What to make of each subject."""
+
+    num_train_views: int = 12
+    num_test_views: int = 6
+    sizes_px: tuple[int, ...] = (512,)
+    samples: SampleOptions = field(default_factory=SampleOptions)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The content of a subject folder."""
+
+    samples: dict[str, NDArray[np.generic]]
+    record: dict[str, Any]
+    pictures: dict[tuple[int, int], NDArray[np.uint8]]
+    mesh: dict[str, NDArray[np.generic]] | None
+
+
+class Studio:
+    """Everything that is loaded once a process: body, assets, poses, renderer."""
+
+    def __init__(self, assets: Path, textures: Path | None = None, options: SubjectOptions | None = None) -> None:
+        self.options = options or SubjectOptions()
+        self.store = AssetStore(assets, textures)
+        self.body: Body = load_body(assets)
+        self.wardrobe = Wardrobe(self.body)
+        self.bvh = load_poses()
+        self.skins = self.store.skins()
+        self.renderer = Renderer(max_texture_px=1024 if max(self.options.sizes_px) <= 512 else 2048)
+
+    def make(self, seed: int, split: str, index: int) -> Subject:
+        """The subject `index` of a split; the same arguments give the same subject."""
+        streams = np.random.SeedSequence([seed, SPLITS.index(split), index]).spawn(6)
+        who, how, worn, light, camera, points = (np.random.default_rng(s) for s in streams)
+        identity = sample_identity(who, self.body.change_names)
+        outfit = sample_outfit(worn, identity)
+        posed, pose = self._pose(how, identity)
+        parts, soup = self._dress(worn, split, identity, outfit, posed)
+        solid = Solid(soup)
+        with self.renderer.scene(parts) as scene:
+            arrays, surface = draw_samples(points, parts, solid, scene, self.options.samples)
+            views, rotations = self._views(camera, split, parts, posed, surface)
+            lights = [sample_light(light) for _ in views]
+            pictures = {
+                (number, size_px): scene.picture(view, rotation, sh, size_px)
+                for number, (view, rotation, sh) in enumerate(zip(views, rotations, lights, strict=True))
+                for size_px in self.options.sizes_px
+            }
+            mesh = exterior_mesh(parts, solid, scene) if split == "test" else None
+        record = self._record(seed, split, index, identity, outfit, pose, posed, views, lights)
+        return Subject(arrays, record, pictures, mesh)
+
+    def _pose(self, rng: np.random.Generator, identity: Identity) -> tuple[PosedBody, Pose]:
+        """Pose the body; arms that would enter the body are spread, then another pose is drawn."""
+        shape = self.body.shape(identity.phenotype, identity.changes, identity.actions)
+        best: tuple[float, PosedBody, Pose] | None = None
+        for _ in range(MAX_POSE_TRIES):
+            pose = sample_pose(rng, self.bvh)
+            for _ in range(3):
+                rotations = pose_rotations(pose, self.body, shape.joints)
+                transforms = self.body.bone_transforms(shape.joints, rotations)
+                vertices = skin(shape.vertices, self.body.skin_weights, transforms)
+                overlap = self.arm_overlap(vertices)
+                if best is None or overlap < best[0]:
+                    best = overlap, self._grounded(shape, vertices, transforms), pose
+                if best[0] < 0.004:
+                    return best[1], best[2]
+                pose = spread(pose, 5.0)
+        assert best is not None
+        return best[1], best[2]
+
+    def arm_overlap(self, vertices: Array) -> float:
+        """Share of the vertices of forearms and hands that touch the trunk, legs or head."""
+        if not hasattr(self, "_arm_vertices"):
+            dominant = np.array(self.body.bone_names)[self.body.skin_weights[:13380].argmax(axis=1)]
+            is_far = np.array([n.startswith(("lowerarm", "wrist", "finger", "metacarpal")) for n in dominant])
+            is_arm = is_far | np.array([n.startswith(("upperarm", "shoulder")) for n in dominant])
+            faces = self.body.faces[self.body.skin_faces]
+            self._arm_vertices = np.flatnonzero(is_far)
+            self._trunk_faces = faces[~is_arm[faces].any(axis=1)].astype(np.int64)
+        import igl
+
+        normals = vertex_normals(vertices, self.body.faces[self.body.skin_faces])
+        probes = (vertices + ARM_PROBE_M * normals)[self._arm_vertices]
+        winding = igl.fast_winding_number(
+            vertices.astype(np.float64), self._trunk_faces, np.ascontiguousarray(probes, dtype=np.float64)
+        )
+        return float((np.asarray(winding) > 0.5).mean())
+
+    def _grounded(self, shape: Shape, vertices: Array, transforms: Array) -> PosedBody:
+        """Lowest point at y = 0, middle at x = z = 0."""
+        used = vertices[:13380]
+        shift = np.array(
+            [-np.median(used[:, 0]), -used[:, 1].min(), -np.median(used[:, 2])], dtype=np.float32
+        )
+        moved = transforms.copy()
+        moved[:, :, 3] += shift
+        joints = np.einsum("jab,jb->ja", moved[:, :, :3], shape.joints) + moved[:, :, 3]
+        return PosedBody(shape.vertices, vertices + shift, joints.astype(np.float32), moved)
+
+    def _skin_for(self, rng: np.random.Generator, identity: Identity) -> SkinTexture:
+        def misfit(skin_texture: SkinTexture) -> int:
+            return (
+                4 * (skin_texture.is_female != identity.is_female)
+                + 2 * (skin_texture.race != identity.race)
+                + (skin_texture.age_group != identity.age_group)
+            )
+
+        least = min(misfit(s) for s in self.skins)
+        fitting = [s for s in self.skins if misfit(s) == least]
+        return fitting[int(rng.integers(len(fitting)))]
+
+    def _dress(
+        self, rng: np.random.Generator, split: str, identity: Identity, outfit: Outfit, posed: PosedBody
+    ) -> tuple[list[Part], list[Part]]:
+        """Parts that are seen, and parts that bound the solid (with all of the skin)."""
+        body = self.body
+        garments = [self.store.proxy("clothes", name) for name in outfit.garments]
+        hair_color = materials.sample_hair_color(rng, identity.phenotype["age"], identity.race)
+        skin_texture = self._skin_for(rng, identity)
+        skin_look = materials.skin_material(rng, skin_texture.texture)
+        hidden = hidden_skin(body, garments)
+        seen = [
+            skin_part(body, posed, hidden, skin_look),
+            eye_part(body, posed, materials.Material(materials.eye_image(rng))),
+            tongue_part(body, posed, materials.Material(materials.flat_image((0.62, 0.3, 0.3)))),
+        ]
+        keeps_look = split == "train" and rng.random() < 0.2
+        for proxy in sorted(garments, key=lambda g: g.depth):
+            visible = visible_faces(proxy, garments)
+            looks = self._cloth_materials(rng, split, proxy, keeps_look)
+            seen += proxy_parts(proxy, self.wardrobe, posed, visible, garment_labels(proxy, body), looks)
+        others: list[Proxy] = [self.store.proxy("eyebrows", outfit.eyebrows)]
+        others += [self.store.proxy("eyelashes", outfit.eyelashes), self.store.proxy("teeth", outfit.teeth)]
+        if outfit.hair is not None:
+            others.append(self.store.proxy("hair", outfit.hair))
+        for proxy in others:
+            assert proxy.texture is not None
+            if proxy.kind in ("hair", "eyebrows"):
+                look = materials.hair_material(hair_color, proxy.texture, proxy.uv)
+            else:
+                look = materials.Material(proxy.texture, alpha_min=0.3)
+            everything = np.ones(len(proxy.faces), dtype=bool)
+            label = np.zeros(len(proxy.faces), dtype=np.int32)
+            seen += proxy_parts(proxy, self.wardrobe, posed, everything, label, [look])
+        whole_skin = skin_part(body, posed, np.zeros(body.num_vertices, dtype=bool), skin_look)
+        return seen, [whole_skin, *seen[1:]]
+
+    def _cloth_materials(
+        self, rng: np.random.Generator, split: str, proxy: Proxy, keeps_look: bool
+    ) -> list[materials.Material]:
+        assert proxy.texture is not None
+        label = garment_labels(proxy, self.body)
+        looks = []
+        for index in range(int(label.max()) + 1):
+            uv = proxy.uv[proxy.uv_faces[label == index].ravel()]
+            if keeps_look:
+                looks.append(materials.Material(proxy.texture, alpha_min=0.3))
+            else:
+                looks.append(materials.cloth_material(rng, split, proxy.texture, uv))
+        return looks
+
+    def _views(
+        self, rng: np.random.Generator, split: str, parts: list[Part], posed: PosedBody, surface: SurfacePoints
+    ) -> tuple[list[cameras.View], list[NDArray[np.float64]]]:
+        num = self.options.num_test_views if split == "test" else self.options.num_train_views
+        drawn = [np.unique(part.faces) for part in parts]
+        points = np.concatenate([part.vertices[rows] for part, rows in zip(parts, drawn, strict=True)])
+        is_head = np.concatenate(
+            [self._head_mask(part)[rows] for part, rows in zip(parts, drawn, strict=True)]
+        )
+        views, rotations = [], []
+        for yaw, framing in cameras.sample_angles(rng, num, split):
+            pitch = float(np.clip(rng.normal(0, 6), -18, 18))
+            roll = float(np.clip(rng.normal(0, 2), -6, 6))
+            rotation = cameras.camera_rotation(yaw, pitch, roll)
+            seen = points @ rotation.T
+            joints = posed.joints @ rotation.T
+            place = {name: joints[self.body.bone_index[name]] for name in ("spine02", "root", "lowerleg01.L", "lowerleg01.R")}
+            head = seen[is_head]
+            marks = cameras.Landmarks(
+                low=seen.min(axis=0)[:2],
+                high=seen.max(axis=0)[:2],
+                head_low=head.min(axis=0)[:2],
+                head_high=head.max(axis=0)[:2],
+                chest_y=float(place["spine02"][1]),
+                hip_y=float(place["root"][1]),
+                knee_y=float(min(place["lowerleg01.L"][1], place["lowerleg01.R"][1])),
+                hip_x=float(place["root"][0]),
+            )
+            x, y, size_m = cameras.frame_person(rng, framing, marks)
+            center = rotation.T @ np.array([x, y, 0.0])
+            flat = cameras.to_view(cameras.view_matrix(rotation, center, size_m), surface.points)
+            inside = (np.abs(flat[:, :2]) <= 1).all(axis=1)
+            depth = float(np.average(flat[inside, 2], weights=surface.weights[inside])) * size_m / 2
+            center = rotation.T @ np.array([x, y, depth])
+            matrix = cameras.view_matrix(rotation, center, size_m)
+            views.append(cameras.View(matrix, size_m, framing, _wrapped(yaw), pitch, roll))
+            rotations.append(rotation)
+        return views, rotations
+
+    def _head_mask(self, part: Part) -> NDArray[np.bool_]:
+        """Vertices (N,) of a part that belong in any picture of the head: the head and what it wears."""
+        if part.name.startswith("clothes/fedora"):
+            return np.ones(len(part.vertices), dtype=bool)
+        if part.name != "skin":
+            return np.zeros(len(part.vertices), dtype=bool)
+        is_head = np.array([name in ("head", "jaw") for name in self.body.bone_names])
+        return is_head[self.body.skin_weights.argmax(axis=1)]
+
+    def _record(
+        self,
+        seed: int,
+        split: str,
+        index: int,
+        identity: Identity,
+        outfit: Outfit,
+        pose: Pose,
+        posed: PosedBody,
+        views: list[cameras.View],
+        lights: list[NDArray[np.float64]],
+    ) -> dict[str, Any]:
+        standing = posed.rest[:13380, 1]
+        return {
+            "seed": seed,
+            "split": split,
+            "index": index,
+            "height_m": round(float(standing.max() - standing.min()), 4),
+            "gender": "female" if identity.is_female else "male",
+            "age_group": identity.age_group,
+            "garments": list(outfit.garments),
+            "hair": outfit.hair,
+            "pose": pose.name,
+            "views": [
+                {
+                    "view_from_world": view.view_from_world.tolist(),
+                    "size_m": view.size_m,
+                    "framing": view.framing,
+                    "yaw_deg": view.yaw_deg,
+                    "pitch_deg": view.pitch_deg,
+                    "roll_deg": view.roll_deg,
+                    "sh": sh.tolist(),
+                }
+                for view, sh in zip(views, lights, strict=True)
+            ],
+        }
+
+
+def _wrapped(degrees: float) -> float:
+    return (degrees + 180.0) % 360.0 - 180.0
+
+
+def asset_kinds() -> dict[str, list[str]]:
+    """Names of all assets that subjects use, by kind."""
+    return {kind: asset_names(kind) for kind in ("clothes", "hair", "eyebrows", "eyelashes", "teeth")}
