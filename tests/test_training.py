@@ -1,0 +1,185 @@
+"""Training on a toy: balls instead of people, so that every frame, label and colour is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch", reason="the training tests need torch (pip install .[training])")
+
+import jiffexport.nets as nets  # noqa: E402
+
+from training import augment  # noqa: E402
+from training.dataset import color_samples, cut_views, load_people, occupancy_samples, transform  # noqa: E402
+from training.train_color import color_loss  # noqa: E402
+from training.train_shape import score, shape_loss  # noqa: E402
+from training.trainer import Budget, TrainOptions, train  # noqa: E402
+
+IMAGE_SIZE_PX = 128
+RADIUS_M = 0.5
+CENTER_M = np.array([0.1, 1.0, 0.0])
+SIZE_M = 2.0
+TINY_SHAPE = nets.ShapeConfig(
+    in_channels=4,
+    stem_channels=(8, 8, 8),
+    feature_channels=16,
+    num_stacks=1,
+    hourglass_depth=2,
+    norm="batch",
+    hidden_widths=(32, 32),
+    depth_scale=1.28,
+    estimates_size=True,
+)
+TINY_COLOR = nets.ColorConfig(
+    in_channels=4,
+    base_channels=4,
+    num_blocks=1,
+    norm="batch",
+    shape_feature_channels=16,
+    hidden_widths=(16,),
+    depth_scale=1.28,
+    blends_image=True,
+)
+
+
+def write_ball(folder: Path, seed: int) -> None:
+    """One subject: a red ball of RADIUS_M at CENTER_M in plain white light, seen from the front."""
+    random = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    normals = random.standard_normal((4000, 3))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    near = CENTER_M + normals * (RADIUS_M + random.normal(0, 0.2, (4000, 1)))
+    uniform = CENTER_M + random.uniform(-0.7, 0.7, (2000, 3))
+    np.savez(
+        folder / "samples.npz",
+        near_points=near.astype("f4"),
+        near_occupancy=(np.linalg.norm(near - CENTER_M, axis=1) < RADIUS_M).astype("u1"),
+        uniform_points=uniform.astype("f4"),
+        uniform_occupancy=(np.linalg.norm(uniform - CENTER_M, axis=1) < RADIUS_M).astype("u1"),
+        surface_points=(CENTER_M + RADIUS_M * normals).astype("f4"),
+        surface_normals=normals.astype("f4"),
+        surface_albedo=np.tile(np.array([200, 40, 40], "u1"), (4000, 1)),
+    )
+    k = 2 / SIZE_M
+    x, y, z = CENTER_M - np.array([0.1, 0.0, 0.0])
+    matrix = [[k, 0, 0, -k * x], [0, -k, 0, k * y], [0, 0, k, -k * z], [0, 0, 0, 1]]
+    sh = np.zeros((9, 3))
+    sh[0] = 1 / 0.282095
+    u = (2 * np.arange(IMAGE_SIZE_PX) + 1) / IMAGE_SIZE_PX - 1
+    disc = (u[None] - 0.1) ** 2 + u[:, None] ** 2 < RADIUS_M**2
+    pixels = np.zeros((IMAGE_SIZE_PX, IMAGE_SIZE_PX, 4), "u1")
+    pixels[disc] = (200, 40, 40, 255)
+    Image.fromarray(pixels).save(folder / "view_00.webp", lossless=True)
+    view = {"view_from_world": matrix, "size_m": SIZE_M, "framing": "full", "sh": sh.tolist()}
+    (folder / "views.json").write_text(json.dumps({"views": [view]}))
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("balls")
+    for i in range(2):
+        write_ball(folder / f"{i:05d}", i)
+    return load_people(folder, torch.device("cpu"))
+
+
+def test_empty_folder_says_how_to_make_people(tmp_path):
+    with pytest.raises(FileNotFoundError, match="generate_people"):
+        load_people(tmp_path, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_points_and_pixels_move_together(people, changed):
+    torch.manual_seed(3)
+    index = torch.tensor([0, 1])
+    change = augment.FrameChange.identity(2, torch.device("cpu"))
+    if changed:
+        change = augment.FrameChange(
+            torch.tensor([1.1, 0.95]), torch.tensor([[0.05, -0.03], [0.02, 0.04]]), torch.tensor([-1.0, 1.0])
+        )
+    views = cut_views(people, index, change)
+    assert torch.allclose(views.size_m, SIZE_M / change.zoom)
+    world = torch.tensor(CENTER_M, dtype=torch.float32).expand(2, 1, 3)
+    center = transform(views.view_from_world, world)[:, 0]
+    assert center[:, 2].abs().max() < 0.02, "depth zero is the mean depth of the surface"
+    u = (2 * torch.arange(IMAGE_SIZE_PX) + 1) / IMAGE_SIZE_PX - 1
+    for b in range(2):
+        alpha = views.image[b, 3]
+        found = torch.stack([(alpha.sum(0) * u).sum(), (alpha.sum(1) * u).sum()]) / alpha.sum()
+        assert torch.allclose(found, center[b, :2], atol=4e-3)
+        radius = (alpha.mean() * 4 / torch.pi).sqrt()
+        assert abs(float(radius) - RADIUS_M * float(change.zoom[b])) < 4e-3
+
+
+def test_occupancy_samples_are_labelled_right_and_outside_points_do_not_count(people):
+    torch.manual_seed(0)
+    index = torch.tensor([0, 1, 0])
+    zoomed = augment.FrameChange(torch.full((3,), 1.7), torch.zeros(3, 2), torch.ones(3))
+    for change in (augment.FrameChange.identity(3, torch.device("cpu")), zoomed):
+        views = cut_views(people, index, change)
+        points, labels, weights = occupancy_samples(people, views, 1600)
+        world = transform(torch.linalg.inv(views.view_from_world), points)
+        distance = (world - torch.tensor(CENTER_M, dtype=torch.float32)).norm(dim=-1)
+        sure = (distance - RADIUS_M).abs() > 1e-4
+        counted = (weights > 0) & sure
+        assert ((distance < RADIUS_M) == (labels > 0.5))[counted].all()
+        assert (points[weights > 0].abs() <= 1).all()
+        assert weights.mean() > 0.5
+
+
+def test_color_samples_carry_the_lit_colour(people):
+    views = cut_views(people, torch.tensor([0]), augment.FrameChange.identity(1, torch.device("cpu")))
+    _, colors, weights = color_samples(people, views, 100, 0.01)
+    expected = torch.tensor([200, 40, 40]) / 255
+    assert torch.allclose(colors[0].T, expected.expand(100, 3), atol=1e-3)
+    assert (weights == 1).all()
+
+
+def test_cut_views_are_never_widened():
+    torch.manual_seed(0)
+    change = augment.FrameChange.random(torch.ones(200, dtype=torch.bool))
+    assert (change.zoom >= 1).all()
+    assert (change.shift.abs().amax(1) + 1 / change.zoom <= 1 + 1e-6).all()
+
+
+def options(out: Path, steps: int) -> TrainOptions:
+    return TrainOptions(out, Budget(None, steps), 1e-2, checkpoint_every_s=1e9)
+
+
+def test_shape_learns_a_ball_resumes_and_color_follows(people, tmp_path):
+    torch.manual_seed(0)
+    net = nets.ShapeNet(TINY_SHAPE)
+    before = score(net.eval(), people)["test_occupancy"]
+    loss = lambda net: shape_loss(net, people, 2, 1000)  # noqa: E731
+    train("shape", net, loss, options(tmp_path, 15), lambda net: score(net, people))
+    resumed = nets.ShapeNet(TINY_SHAPE)
+    train("shape", resumed, loss, options(tmp_path, 60), lambda net: score(net, people))
+    checkpoint = torch.load(tmp_path / "shape.pt", weights_only=True)
+    assert checkpoint["step"] == 60
+    assert nets.ShapeConfig.from_dict(checkpoint["config"]) == TINY_SHAPE
+    after = score(resumed.eval(), people)["test_occupancy"]
+    assert after < 0.7 * before
+    assert (tmp_path / "log.png").exists() and "test_iou" in (tmp_path / "log.csv").read_text()
+
+    color = nets.ColorNet(TINY_COLOR)
+    shape = resumed.eval().requires_grad_(False)
+    losses: list[float] = []
+
+    def color_step(net):
+        parts = color_loss(net, shape, people, 2, 500)
+        losses.append(float(parts["color"].detach()))
+        return parts
+
+    train("color", color, color_step, options(tmp_path / "color", 40))
+    assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
+
+
+def test_a_budget_is_minutes_or_steps():
+    with pytest.raises(ValueError, match="either"):
+        Budget(None, None)
+    with pytest.raises(ValueError, match="either"):
+        Budget(1.0, 1)
+    assert Budget(2.0, None).spent(60, 10**9) == 0.5

@@ -1,0 +1,10 @@
+"""Training of the networks on synthetic CC0 people. Not part of the installed package.
+
+Run its programs from the repository's root, for example `python -m training.train_shape --help`.
+"""
+
+import sys
+from pathlib import Path
+
+# jiffexport (the networks) lives beside this folder and is not installed either.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "export"))

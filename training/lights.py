@@ -1,0 +1,34 @@
+"""Shading by second-order spherical harmonics, the light that the generated people stand in."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+GAMMA = 2.2
+
+
+def sh_basis(normals: Tensor) -> Tensor:
+    """Real spherical harmonics up to order 2 at unit `normals` (..., 3) -> (..., 9)."""
+    x, y, z = normals.unbind(-1)
+    one = torch.ones_like(x)
+    return torch.stack(
+        [
+            0.282095 * one,
+            0.488603 * y,
+            0.488603 * z,
+            0.488603 * x,
+            1.092548 * x * y,
+            1.092548 * y * z,
+            0.315392 * (3 * z * z - 1),
+            1.092548 * x * z,
+            0.546274 * (x * x - y * y),
+        ],
+        -1,
+    )
+
+
+def shade(sh: Tensor, normals: Tensor, albedo: Tensor) -> Tensor:
+    """sRGB colour of a diffuse surface: sh (B, 9, 3), normals and sRGB albedo (B, N, 3) -> (B, N, 3)."""
+    light = (sh_basis(normals) @ sh).clamp(min=0)
+    return (albedo.clamp(min=0) ** GAMMA * light).clamp(1e-6, 1) ** (1 / GAMMA)

@@ -1,0 +1,95 @@
+"""Train the coarse colour network on top of a finished shape network (paper Sec. 4.4; Tex-PIFu).
+
+    python -m training.train_color --shape runs/shape/shape.pt --data data --out runs/color --minutes 6
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import jiffexport.nets as nets
+import torch
+from torch import nn
+
+from . import augment
+from .dataset import People, color_samples, cut_views, load_people
+from .train_shape import argument_parser, random_views, train_options
+from .trainer import Losses, autocast, train
+
+SURFACE_NOISE_M = 0.01  # of the paper's perturbation along the normal
+
+
+def color_loss(net: nn.Module, shape: nn.Module, people: People, batch: int, num_points: int) -> Losses:
+    """L1 between the colours of surface points and what the light makes of their albedo."""
+    device = people.images.device
+    with torch.no_grad():
+        with torch.autocast(device.type, enabled=False):
+            views = random_views(people, batch)
+            points, colors, weights = color_samples(people, views, num_points, SURFACE_NOISE_M)
+            change = augment.ColorChange.random(batch, device)
+            rgb = change(augment.over_background(views.image))
+            colors = change(colors)
+            mask = augment.ragged_mask(views.image[:, 3:], strongest_px=2)
+            image = augment.encoder_input(rgb, mask).contiguous(memory_format=torch.channels_last)
+        shape_features = shape.encoder(image[:, : shape.config.in_channels])[0][-1]
+    image = image[:, : net.config.in_channels]
+    predicted = net.color(net.encoder(image), shape_features, image, points)
+    return {"color": ((predicted - colors).abs().mean(1) * weights).sum() / weights.sum()}
+
+
+@torch.no_grad()
+def score(net: nn.Module, shape: nn.Module, people: People, batch: int = 16) -> dict[str, float]:
+    """L1 on held-out people, unchanged frames, the same points always."""
+    device = people.images.device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        error = 0.0
+        for index in torch.arange(people.num_views, device=device).split(batch):
+            views = cut_views(people, index, augment.FrameChange.identity(len(index), device))
+            points, colors, weights = color_samples(people, views, 5000, 0.0)
+            image = augment.encoder_input(views.image[:, :3], views.image[:, 3:])
+            with autocast(device):
+                shape_features = shape.encoder(image[:, : shape.config.in_channels])[0][-1]
+                image = image[:, : net.config.in_channels]
+                predicted = net.color(net.encoder(image), shape_features, image, points)
+            error += float(((predicted - colors).abs().mean(1) * weights).sum() / weights.sum()) * len(index)
+    return {"test_color": error / people.num_views}
+
+
+def load_shape(path: Path, device: torch.device) -> nn.Module:
+    """A finished shape network, frozen."""
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    if checkpoint.get("kind") != "shape":
+        raise ValueError(f"{path}: expected a shape checkpoint, got kind {checkpoint.get('kind')!r}")
+    net = nets.ShapeNet(nets.ShapeConfig.from_dict(checkpoint["config"]))
+    net.load_state_dict(checkpoint["model"])
+    return net.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
+def main() -> None:
+    parser = argument_parser(__doc__)
+    parser.add_argument("--shape", type=Path, required=True, help="shape.pt of train_shape")
+    arguments = parser.parse_args()
+    torch.manual_seed(arguments.seed)
+    device = torch.device(arguments.device)
+    people = load_people(arguments.data / "train", device, arguments.subjects)
+    held_out = load_people(arguments.data / "test", device)
+    shape = load_shape(arguments.shape, device)
+    config = nets.COMPACT_COLOR if arguments.config == "compact" else nets.PAPER_COLOR
+    config = replace(config, shape_feature_channels=shape.config.feature_channels)
+    net = nets.ColorNet(config).to(device, memory_format=torch.channels_last)
+    if arguments.compile:
+        net.encoder.compile()
+        shape.encoder.compile()
+    train(
+        "color",
+        net,
+        lambda net: color_loss(net, shape, people, arguments.batch, arguments.points),
+        train_options(arguments),
+        lambda net: score(net, shape, held_out),
+    )
+
+
+if __name__ == "__main__":
+    main()

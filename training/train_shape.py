@@ -1,0 +1,116 @@
+"""Train the shape network: occupancy of points near the surface and in the box (paper Sec. 4.1 and 5).
+
+    python -m training.train_shape --data data --out runs/shape --minutes 12
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import jiffexport.nets as nets
+import torch
+from torch import Tensor, nn
+
+from . import augment
+from .dataset import People, Views, cut_views, load_people, occupancy_samples
+from .trainer import Budget, Losses, TrainOptions, autocast, train
+
+
+def argument_parser(description: str) -> argparse.ArgumentParser:
+    """The options that all training programs share."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=description, formatter_class=raw)
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder with train/ and test/")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoints and log; resumes what it finds")
+    parser.add_argument("--config", choices=("compact", "paper"), default="compact")
+    parser.add_argument("--minutes", type=float, help="budget in minutes of this machine")
+    parser.add_argument("--steps", type=int, help="budget in steps")
+    parser.add_argument("--batch", type=int, default=16, help="views a step")
+    parser.add_argument("--points", type=int, default=5000, help="query points a view (paper: 5000)")
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--subjects", type=int, help="read only so many training subjects")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--compile", action="store_true", help="compile the encoder (worth it on a GPU)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--provenance", default="", help="a sentence kept with the weights")
+    return parser
+
+
+def train_options(arguments: argparse.Namespace) -> TrainOptions:
+    budget = Budget(arguments.minutes, arguments.steps)
+    return TrainOptions(arguments.out, budget, arguments.learning_rate, provenance=arguments.provenance)
+
+
+def random_views(people: People, batch: int) -> Views:
+    device = people.images.device
+    index = torch.randint(people.num_views, (batch,), device=device)
+    return cut_views(people, index, augment.FrameChange.random(people.is_cut[index]))
+
+
+def photographed(image: Tensor) -> Tensor:
+    """Straight RGBA (B, 4, S, S) -> encoder input as a careless photographer would give it."""
+    rgb = augment.ColorChange.random(len(image), image.device)(augment.over_background(image))
+    return augment.encoder_input(augment.camera(rgb), augment.ragged_mask(image[:, 3:]))
+
+
+def shape_loss(net: nn.Module, people: People, batch: int, num_points: int) -> Losses:
+    """Mean squared error of the occupancy, averaged over the stacks, and of the frame's log size."""
+    with torch.no_grad(), torch.autocast(people.images.device.type, enabled=False):
+        views = random_views(people, batch)
+        points, labels, weights = occupancy_samples(people, views, num_points)
+        image = photographed(views.image)[:, : net.config.in_channels]
+    stacks, log_size = net.encoder(image.contiguous(memory_format=torch.channels_last))
+    errors = [((net.occupancy(f, points) - labels) ** 2 * weights).sum() / weights.sum() for f in stacks]
+    losses = {"occupancy": torch.stack(errors).mean()}
+    if log_size is not None:
+        losses["size"] = 0.05 * (log_size[:, 0].float() - views.size_m.log()).abs().mean()
+    return losses
+
+
+@torch.no_grad()
+def score(net: nn.Module, people: People, batch: int = 16) -> dict[str, float]:
+    """Error and intersection over union on held-out people, unchanged frames, the same points always."""
+    device = people.images.device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        error = size_error = 0.0
+        both = either = 0
+        for index in torch.arange(people.num_views, device=device).split(batch):
+            views = cut_views(people, index, augment.FrameChange.identity(len(index), device))
+            points, labels, weights = occupancy_samples(people, views, 5000)
+            image = augment.encoder_input(views.image[:, :3], views.image[:, 3:])[:, : net.config.in_channels]
+            with autocast(device):
+                stacks, log_size = net.encoder(image.contiguous(memory_format=torch.channels_last))
+                occupancy = net.occupancy(stacks[-1], points)
+            error += float(((occupancy - labels) ** 2 * weights).sum() / weights.sum()) * len(index)
+            inside, truth, counted = occupancy > 0.5, labels > 0.5, weights > 0
+            both += int((inside & truth & counted).sum())
+            either += int(((inside | truth) & counted).sum())
+            if log_size is not None:
+                size_error += float((log_size[:, 0].float() - views.size_m.log()).abs().sum())
+    scores = {"test_occupancy": error / people.num_views, "test_iou": both / max(either, 1)}
+    return scores | ({"test_log_size": size_error / people.num_views} if net.config.estimates_size else {})
+
+
+def main() -> None:
+    arguments = argument_parser(__doc__).parse_args()
+    torch.manual_seed(arguments.seed)
+    device = torch.device(arguments.device)
+    people = load_people(arguments.data / "train", device, arguments.subjects)
+    held_out = load_people(arguments.data / "test", device)
+    config = nets.COMPACT_SHAPE if arguments.config == "compact" else nets.PAPER_SHAPE
+    net = nets.ShapeNet(config).to(device, memory_format=torch.channels_last)
+    if arguments.compile:
+        net.encoder.compile()
+    train(
+        "shape",
+        net,
+        lambda net: shape_loss(net, people, arguments.batch, arguments.points),
+        train_options(arguments),
+        lambda net: score(net, held_out),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""The loop that all networks share: budget, schedule, averaged weights, checkpoints, log."""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+from tqdm import tqdm
+
+Losses = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When training ends: after `minutes` or `steps`, whichever is set (minutes survive a resume)."""
+
+    minutes: float | None
+    steps: int | None
+
+    def __post_init__(self) -> None:
+        if (self.minutes is None) == (self.steps is None):
+            raise ValueError("give either minutes or steps")
+
+    def spent(self, seconds: float, step: int) -> float:
+        """The used fraction, 0 to 1."""
+        return min(1.0, seconds / (60 * self.minutes) if self.minutes else step / self.steps)  # type: ignore[operator]
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    out: Path
+    budget: Budget
+    learning_rate: float
+    checkpoint_every_s: float = 60.0
+    warmup: float = 0.02
+    provenance: str = ""
+
+
+def train(
+    kind: str,
+    net: nn.Module,
+    loss: Callable[[nn.Module], Losses],
+    options: TrainOptions,
+    evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
+) -> nn.Module:
+    """Minimise the sum of `loss(net)` and return the averaged weights.
+
+    Parameters
+    ----------
+    kind
+        Written into checkpoints: "shape" or "color".
+    loss
+        Draws its own batch; each named part is logged.
+    evaluate
+        Called at checkpoints with the averaged network.
+
+    `options.out/state.pt` holds everything to resume; `options.out/{kind}.pt` is what the exporter
+    takes. `log.csv` and `log.png` tell how it goes. Interrupting saves first.
+    """
+    options.out.mkdir(parents=True, exist_ok=True)
+    state_path = options.out / "state.pt"
+    average = AveragedModel(net, multi_avg_fn=_average, use_buffers=True)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=options.learning_rate, weight_decay=1e-4)
+    step, seconds = 0, 0.0
+    if state_path.exists():
+        state = torch.load(state_path, map_location="cpu", weights_only=True)
+        net.load_state_dict(state["net"])
+        average.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        step, seconds = state["step"], state["seconds"]
+
+    device = next(net.parameters()).device
+    log = _Log(options.out)
+    started, saved = time.monotonic() - seconds, time.monotonic()
+    sums: dict[str, Tensor] = {}
+    since = 0
+
+    def save() -> None:
+        nonlocal sums, since
+        scores = evaluate(average.module.eval()) if evaluate else {}
+        means = {key: float(value) / max(since, 1) for key, value in sums.items()}
+        log.write(step, seconds, means | scores)
+        tqdm.write(f"{kind} step {step}: " + ", ".join(f"{k} {v:.5f}" for k, v in (means | scores).items()))
+        parts = {"net": net, "average": average, "optimizer": optimizer}
+        _save(state_path, {k: p.state_dict() for k, p in parts.items()} | {"step": step, "seconds": seconds})
+        _save(
+            options.out / f"{kind}.pt",
+            {
+                "kind": kind,
+                "config": net.config.to_dict(),
+                "model": average.module.state_dict(),
+                "step": step,
+                "provenance": options.provenance,
+            },
+        )
+        sums, since = {}, 0
+
+    bar = tqdm(total=1000, unit="‰", desc=kind, mininterval=5)
+    try:
+        while (spent := options.budget.spent(seconds, step)) < 1:
+            bar.update(int(1000 * spent) - bar.n)
+            ramp = min(1.0, spent / options.warmup)
+            for group in optimizer.param_groups:
+                decay = 0.01 + 0.495 * (1 + math.cos(math.pi * spent))
+                group["lr"] = options.learning_rate * ramp * decay
+            net.train()
+            with autocast(device):
+                parts = loss(net)
+            total = torch.stack(list(parts.values())).sum()
+            optimizer.zero_grad(set_to_none=True)
+            total.backward()
+            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimizer.step()
+            average.update_parameters(net)
+            step, since = step + 1, since + 1
+            for key, value in parts.items():
+                sums[key] = sums.get(key, torch.zeros((), device=device)) + value.detach()
+            if step % 10 == 0 and device.type == "cuda":
+                torch.cuda.synchronize()  # keep the clock honest
+            seconds = time.monotonic() - started
+            if time.monotonic() - saved > options.checkpoint_every_s:
+                save()
+                saved = time.monotonic()
+    finally:
+        bar.close()
+        save()
+    return average.module.eval()
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """bf16 where the machine computes in it; plain fp32 elsewhere, where bf16 would only be slower."""
+    native = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=native)
+
+
+@torch.no_grad()
+def _average(averages: list[Tensor], values: list[Tensor], num_averaged: Tensor) -> None:
+    """Exponential moving average over about 1000 steps, shorter while there are fewer."""
+    decay = min(0.999, (1 + int(num_averaged)) / (10 + int(num_averaged)))
+    for average, value in zip(averages, values, strict=True):
+        if average.is_floating_point():
+            average.lerp_(value.to(average.dtype), 1 - decay)
+        else:
+            average.copy_(value)
+
+
+def _save(path: Path, state: dict) -> None:
+    temporary = path.with_suffix(".tmp")
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
+class _Log:
+    """A table of step, seconds, name and value, and its plot."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "log.csv"
+        if not self.path.exists():
+            self.path.write_text("step,seconds,name,value\n")
+
+    def write(self, step: int, seconds: float, values: dict[str, float]) -> None:
+        with self.path.open("a", newline="") as file:
+            csv.writer(file).writerows([step, round(seconds, 1), k, v] for k, v in values.items())
+        self._plot()
+
+    def _rows(self) -> Iterator[dict[str, str]]:
+        with self.path.open(newline="") as file:
+            yield from csv.DictReader(file)
+
+    def _plot(self) -> None:
+        from matplotlib.figure import Figure
+
+        series: dict[str, list[tuple[int, float]]] = {}
+        for row in self._rows():
+            series.setdefault(row["name"], []).append((int(row["step"]), float(row["value"])))
+        figure = Figure(figsize=(4 * max(len(series), 1), 3))
+        for i, (name, points) in enumerate(series.items()):
+            axes = figure.add_subplot(1, len(series), i + 1)
+            axes.plot(*zip(*points, strict=True))
+            axes.set_title(name)
+            axes.set_xlabel("step")
+        figure.tight_layout()
+        figure.savefig(self.path.with_suffix(".png"))
