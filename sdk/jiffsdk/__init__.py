@@ -1,0 +1,43 @@
+"""jiffsdk: a photograph of a person in, a textured 3-D mesh out."""
+
+from . import engines
+from ._core import __version__
+from .errors import (
+    BundleError,
+    Cancelled,
+    EmptySurfaceError,
+    EngineError,
+    FieldError,
+    ImageError,
+    JiffError,
+    JiffWarning,
+    MaskError,
+    NoPersonError,
+    OptionError,
+    OutputError,
+)
+from .options import EngineOptions, ReconstructionOptions
+from .reconstructor import Reconstructor
+from .result import Queries, Reconstruction
+
+__all__ = [
+    "BundleError",
+    "Cancelled",
+    "EmptySurfaceError",
+    "EngineError",
+    "EngineOptions",
+    "FieldError",
+    "ImageError",
+    "JiffError",
+    "JiffWarning",
+    "MaskError",
+    "NoPersonError",
+    "OptionError",
+    "OutputError",
+    "Queries",
+    "Reconstruction",
+    "ReconstructionOptions",
+    "Reconstructor",
+    "__version__",
+    "engines",
+]

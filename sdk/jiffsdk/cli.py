@@ -1,0 +1,211 @@
+"""The command line: `jiff reconstruct` and `jiff info`.
+
+Exit codes: 0 done; 1 an error of another kind; 2 usage or an option that is not allowed; 3 the
+photograph or mask cannot be used, or shows nobody; 4 the bundle, the engine or a network failed; 5 the
+result cannot be written; 130 interrupted. Errors are one line on stderr that starts with ``jiff: error:``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
+
+from . import __version__, _core, engines
+from .errors import (
+    BundleError,
+    EmptySurfaceError,
+    EngineError,
+    FieldError,
+    ImageError,
+    JiffError,
+    MaskError,
+    NoPersonError,
+    OptionError,
+    OutputError,
+    core_errors,
+)
+from .mesh_files import encoder_for
+from .options import ReconstructionOptions
+from .reconstructor import DEFAULT_BUNDLE, Progress, Reconstructor
+
+EXIT_OTHER, EXIT_USAGE, EXIT_INPUT, EXIT_MODEL, EXIT_OUTPUT, EXIT_INTERRUPTED = 1, 2, 3, 4, 5, 130
+
+_EXIT_CODES: list[tuple[type[JiffError], int]] = [
+    (OptionError, EXIT_USAGE),
+    (ImageError, EXIT_INPUT),
+    (MaskError, EXIT_INPUT),
+    (NoPersonError, EXIT_INPUT),
+    (EmptySurfaceError, EXIT_INPUT),
+    (BundleError, EXIT_MODEL),
+    (EngineError, EXIT_MODEL),
+    (FieldError, EXIT_MODEL),
+    (OutputError, EXIT_OUTPUT),
+]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_args, **_kwargs: _say("warning", str(message))
+            parsed.run(parsed)
+    except KeyboardInterrupt:
+        _say("error", "interrupted; nothing was written")
+        return EXIT_INTERRUPTED
+    except JiffError as error:
+        _say("error", str(error))
+        return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), EXIT_OTHER)
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a wrong call on one line, as all other errors."""
+
+    def error(self, message: str) -> NoReturn:
+        _say("error", f"{message}; see '{self.prog} --help'")
+        sys.exit(EXIT_USAGE)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="jiff", description="A photograph of a person in, a textured 3-D mesh out.")
+    parser.add_argument("--version", action="version", version=f"jiff {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    reconstruct = commands.add_parser(
+        "reconstruct",
+        help="make a mesh of the person in a photograph",
+        epilog=(__doc__ or "").split("\n\n")[1],
+    )
+    reconstruct.add_argument("photo", help="a photograph; where it has an alpha channel, that is the mask")
+    reconstruct.add_argument("-o", "--output", required=True, help="mesh file to write: .glb, .ply or .obj")
+    reconstruct.add_argument(
+        "--resolution",
+        type=int,
+        default=ReconstructionOptions.resolution,
+        help="cells along a side of the frame: a multiple of 32 from 32 to 512",
+    )
+    reconstruct.add_argument("--mask", help="image of the photograph's size that is white on the person")
+    reconstruct.add_argument("--preview", help="PNG file to write with views from several sides")
+    reconstruct.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary")
+    reconstruct.set_defaults(run=_reconstruct)
+
+    info = commands.add_parser("info", help="show versions, the bundle and the engines found")
+    info.set_defaults(run=_info)
+
+    for command in (reconstruct, info):
+        command.add_argument("--bundle", default=os.fspath(DEFAULT_BUNDLE), help="bundle directory")
+        command.add_argument("--json", action="store_true", help="print the facts as one JSON object")
+    reconstruct.add_argument(
+        "--engine", default=engines.AUTO, help=f"one of: {', '.join([engines.AUTO, *engines.NAMES])}"
+    )
+    reconstruct.add_argument("--threads", type=int, help="threads of the engine")
+    return parser
+
+
+def _reconstruct(parsed: argparse.Namespace) -> None:
+    # What can be seen to be wrong is said before any work is done.
+    options = ReconstructionOptions(resolution=parsed.resolution)
+    encoder_for(parsed.output)
+    for written in filter(None, (parsed.output, parsed.preview)):
+        folder = Path(written).absolute().parent
+        if not folder.is_dir():
+            raise OutputError(f"cannot write '{written}': there is no folder '{folder}'; make it first")
+
+    reconstructor = Reconstructor(parsed.bundle, parsed.engine, parsed.threads)
+    with _ProgressLine(sys.stderr, shown=not parsed.quiet and sys.stderr.isatty()) as line:
+        result = reconstructor(parsed.photo, parsed.mask, progress=line.show, options=options)
+    result.save(parsed.output)
+    if parsed.preview:
+        result.preview(parsed.preview)
+
+    if parsed.json:
+        _print_json(
+            {
+                "output": parsed.output,
+                "preview": parsed.preview,
+                "engine": reconstructor.engine,
+                "resolution": options.resolution,
+                "num_vertices": len(result.vertices),
+                "num_faces": len(result.faces),
+                "size_m": result.size_m,
+                "image_from_world": result.image_from_world.tolist(),
+                "queries": {"asked": result.queries.asked, "ideal": result.queries.ideal},
+                "timings_ms": result.timings,
+                "warnings": list(result.warnings),
+            }
+        )
+    elif not parsed.quiet:
+        counts = f"{len(result.vertices)} vertices, {len(result.faces)} faces"
+        print(f"{parsed.output}: {counts} in {result.timings['total'] / 1000.0:.2f} s")
+
+
+def _info(parsed: argparse.Namespace) -> None:
+    with core_errors():
+        bundle = _core.load_bundle(parsed.bundle)
+    facts: dict[str, Any] = {
+        "version": __version__,
+        "python": platform.python_version(),
+        "cpu": {"level": _core.simd_level(), "supported": _core.supported_simd_levels()},
+        "engines": engines.available(),
+        "bundle": {
+            "directory": bundle.directory,
+            "name": bundle.name,
+            "version": bundle.version,
+            "license": bundle.license,
+            "provenance": bundle.provenance,
+            "graphs": bundle.graphs,
+            "image_size_px": bundle.image_size_px,
+        },
+    }
+    if parsed.json:
+        _print_json(facts)
+        return
+    found = ", ".join(f"{name} {version}" for name, version in facts["engines"].items())
+    print(f"jiff {__version__}, Python {facts['python']}, CPU level {facts['cpu']['level']}")
+    print(f"engines: {found or 'none; pip install openvino'}")
+    for key, value in facts["bundle"].items():
+        print(f"bundle {key}: {', '.join(value) if isinstance(value, list) else value}")
+
+
+def _say(kind: str, message: str) -> None:
+    print(f"jiff: {kind}: {' '.join(message.split())}", file=sys.stderr)
+
+
+def _print_json(facts: dict[str, Any]) -> None:
+    print(json.dumps(facts, ensure_ascii=False))
+
+
+class _ProgressLine:
+    """A bar that rewrites one line of a terminal, and takes it away at the end."""
+
+    _WIDTH = 30
+
+    def __init__(self, stream: TextIO, shown: bool) -> None:
+        self._stream = stream
+        self._shown = shown
+
+    @property
+    def show(self) -> Progress | None:
+        return self._draw if self._shown else None
+
+    def _draw(self, stage: str, fraction: float) -> None:
+        filled = round(fraction * self._WIDTH)
+        bar = "#" * filled + "-" * (self._WIDTH - filled)
+        self._stream.write(f"\r[{bar}] {100.0 * fraction:3.0f} % {stage:<14}")
+        self._stream.flush()
+
+    def __enter__(self) -> _ProgressLine:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        if self._shown:
+            self._stream.write("\r\033[K")
+            self._stream.flush()

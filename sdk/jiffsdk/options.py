@@ -1,0 +1,90 @@
+"""Options, checked when they are made."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+
+from .errors import OptionError
+
+RESOLUTIONS = tuple(range(32, 513, 32))
+
+
+def _whole_number(name: str, value: object) -> int:
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise OptionError(f"{name} must be a whole number, got {value!r}") from None
+
+
+@dataclass(frozen=True)
+class ReconstructionOptions:
+    """How one photograph is reconstructed.
+
+    Parameters
+    ----------
+    resolution : int
+        Cells along a side of the frame: a multiple of 32 from 32 to 512.
+    keep_largest_component : bool
+        Drop all but the connected part of the surface with the most faces.
+    dense : bool
+        Evaluate every lattice point instead of following the surface: slow, for checking.
+    silhouette_dilation_px : int
+        How far outside the silhouette the surface may lie, in pixels of the frame image.
+
+    Raises
+    ------
+    OptionError
+        On a value that is not allowed.
+    """
+
+    resolution: int = 256
+    keep_largest_component: bool = True
+    dense: bool = False
+    silhouette_dilation_px: int = 8
+
+    def __post_init__(self) -> None:
+        resolution = _whole_number("resolution", self.resolution)
+        if resolution not in RESOLUTIONS:
+            nearest = min(RESOLUTIONS, key=lambda allowed: abs(allowed - resolution))
+            raise OptionError(
+                f"resolution must be a multiple of 32 from 32 to 512 "
+                f"({', '.join(map(str, RESOLUTIONS))}), got {resolution}; the nearest is {nearest}"
+            )
+        dilation_px = _whole_number("silhouette_dilation_px", self.silhouette_dilation_px)
+        if not 0 <= dilation_px <= 4096:
+            raise OptionError(f"silhouette_dilation_px must be from 0 to 4096, got {dilation_px}")
+        object.__setattr__(self, "resolution", resolution)
+        object.__setattr__(self, "silhouette_dilation_px", dilation_px)
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """Which engine runs the networks, and how.
+
+    Parameters
+    ----------
+    name : str
+        A registered engine (`jiffsdk.engines.NAMES`), or ``"auto"``: the fastest that is installed.
+    num_threads : int or None
+        Threads of the engine; None leaves the choice to it. The core's own kernels take as many
+        threads as the environment variable ``JIFF_NUM_THREADS`` says.
+
+    Raises
+    ------
+    OptionError
+        On a number of threads that is not allowed.
+    """
+
+    name: str = "auto"
+    num_threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_threads is None:
+            return
+        num_threads = _whole_number("num_threads", self.num_threads)
+        if not 1 <= num_threads <= 1024:
+            raise OptionError(
+                f"num_threads must be from 1 to 1024, got {num_threads}; None lets the engine choose"
+            )
+        object.__setattr__(self, "num_threads", num_threads)

@@ -1,0 +1,148 @@
+"""The way in: a bundle and an engine, loaded once, reconstruct any number of photographs."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from . import _core, engines
+from .errors import JiffWarning, core_errors
+from .images import ImageSource, load_mask, load_photo
+from .options import EngineOptions, ReconstructionOptions
+from .result import Queries, Reconstruction
+
+Progress = Callable[[str, float], "bool | None"]
+
+DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "compact"
+
+
+class Reconstructor:
+    """Turns photographs of a person into textured meshes. May be called from several threads.
+
+    Parameters
+    ----------
+    bundle : path or None
+        A bundle directory (docs/bundle.md); None takes the one that ships with this package.
+    engine : str or EngineOptions
+        ``"auto"`` takes the fastest engine that is installed; see `jiffsdk.engines.available`.
+    num_threads : int or None
+        Threads of the engine, as in `EngineOptions`.
+
+    Raises
+    ------
+    BundleError
+        When a bundle file is missing, altered or of a newer schema.
+    EngineError
+        When the engine is unknown, is not installed, or cannot load a graph.
+    OptionError
+        On a number of threads that is not allowed.
+
+    Examples
+    --------
+    >>> rec = Reconstructor()
+    >>> person = rec("photo.jpg")
+    >>> person.save("person.glb")
+    """
+
+    def __init__(
+        self,
+        bundle: str | os.PathLike[str] | None = None,
+        engine: str | EngineOptions = "auto",
+        num_threads: int | None = None,
+    ) -> None:
+        options = engine if isinstance(engine, EngineOptions) else EngineOptions(engine)
+        if num_threads is not None:
+            options = replace(options, num_threads=num_threads)
+        self._engine = engines.create(options.name, options.num_threads)
+        with core_errors():
+            self._bundle = _core.load_bundle(os.fspath(DEFAULT_BUNDLE if bundle is None else bundle))
+            self._core = _core.Reconstructor(self._bundle, self._engine)
+
+    @property
+    def bundle(self) -> _core.Bundle:
+        """Name, version, licence and frame of the bundle."""
+        return self._bundle
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine that runs the networks."""
+        return self._engine.name
+
+    def __repr__(self) -> str:
+        return f"Reconstructor(bundle={self._bundle.directory!r}, engine={self.engine!r})"
+
+    def __call__(
+        self,
+        image: ImageSource,
+        mask: ImageSource | None = None,
+        resolution: int | None = None,
+        progress: Progress | None = None,
+        *,
+        options: ReconstructionOptions | None = None,
+    ) -> Reconstruction:
+        """Reconstructs the person in a photograph.
+
+        Parameters
+        ----------
+        image : path, bytes, binary file, PIL image or array
+            The photograph, see `jiffsdk.images.load_photo`. An alpha channel is taken as the mask.
+        mask : path, bytes, binary file, PIL image or array, optional
+            Where the person is; goes before an alpha channel. Without either the bundle's network segments.
+        resolution : int, optional
+            Cells along a side of the frame: a multiple of 32 from 32 to 512. 256 if not given.
+        progress : callable, optional
+            Called with a stage name and the finished fraction, 0 to 1, which never decreases.
+            Returning False cancels.
+        options : ReconstructionOptions, optional
+            All options; `resolution` goes before the one in it.
+
+        Returns
+        -------
+        Reconstruction
+
+        Raises
+        ------
+        ImageError, MaskError, NoPersonError, OptionError
+            When the input cannot be used.
+        EmptySurfaceError, FieldError, EngineError
+            When the networks give no body.
+        Cancelled
+            When `progress` returned False.
+
+        Warns
+        -----
+        JiffWarning
+            When the photograph seems to show several people.
+        """
+        options = options or ReconstructionOptions()
+        if resolution is not None:
+            options = replace(options, resolution=resolution)
+        settings = _core.ReconstructOptions()
+        settings.resolution = options.resolution
+        settings.keep_largest_component = options.keep_largest_component
+        settings.dense = options.dense
+        settings.silhouette_dilation_px = options.silhouette_dilation_px
+
+        photo = load_photo(image)
+        height_px, width_px = photo.rgb.shape[:2]
+        mask_values = photo.alpha if mask is None else load_mask(mask, width_px, height_px)
+        with core_errors():
+            found = self._core.reconstruct(photo.rgb, mask_values, settings, progress)
+        for warning in found.warnings:
+            warnings.warn(warning, JiffWarning, stacklevel=2)
+        return Reconstruction(
+            vertices=found.vertices,
+            faces=found.faces,
+            colors=found.colors,
+            mask=found.mask.reshape(height_px, width_px),
+            image_from_world=np.array(found.image_from_world),
+            size_m=found.size_m,
+            timings=found.timings_ms,
+            queries=Queries(found.num_queries_asked, found.num_queries_ideal),
+            warnings=tuple(found.warnings),
+        )
