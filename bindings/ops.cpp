@@ -2,7 +2,9 @@
 #include <pybind11/functional.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "arrays.h"
 #include "bindings.h"
@@ -10,6 +12,8 @@
 #include "core/threads.h"
 #include "ops/feature_sampling.h"
 #include "ops/implicit_query.h"
+#include "ops/marching_cubes.h"
+#include "ops/surface_extraction.h"
 
 namespace py = pybind11;
 
@@ -73,6 +77,90 @@ FloatArray query(const ImplicitQuery& implicit, const std::vector<py::array>& ma
     return values;
 }
 
+py::tuple arrays_of(std::vector<std::array<float, 3>>&& vertices, std::vector<std::array<std::int32_t, 3>>&& faces) {
+    return py::make_tuple(array_from_rows<float>(std::move(vertices), 3), array_from_rows<std::int32_t>(std::move(faces), 3));
+}
+
+py::tuple marching_cubes(const py::array& volume, float iso) {
+    const FloatArray checked = checked_array<float>(volume, {-1, -1, -1}, "volume");
+    const std::int64_t size_z = checked.shape(0) - 1, size_y = checked.shape(1) - 1, size_x = checked.shape(2) - 1;
+    if (std::min({size_x, size_y, size_z}) < 1) {
+        throw Error(ErrorCode::kInvalidArgument,
+                    "volume must have at least two points along each axis, got " + to_string(shape_of(checked)));
+    }
+    const auto values = checked.unchecked<3>();
+    SurfaceBuilder builder(static_cast<int>(size_x), static_cast<int>(size_y), iso);
+    {
+        const py::gil_scoped_release release;
+        for (int z = 0; z < size_z; ++z) {
+            for (int y = 0; y < size_y; ++y) {
+                for (int x = 0; x < size_x; ++x) {
+                    std::array<float, 8> corners;
+                    for (int c = 0; c < 8; ++c) corners[c] = values(z + (c >> 2), y + (c >> 1 & 1), x + (c & 1));
+                    builder.add_cell(x, y, z, corners);
+                }
+            }
+        }
+    }
+    return arrays_of(std::move(builder.vertices), std::move(builder.faces));
+}
+
+// A field that asks Python: callable((N, 3) int32) -> (N,) float32.
+LatticeField field_of(const py::function& callable) {
+    return [&callable](const LatticePoint* points, std::int64_t num_points, float* values) {
+        const py::gil_scoped_acquire acquire;
+        py::array_t<std::int32_t> array({num_points, std::int64_t{3}});
+        std::memcpy(array.mutable_data(), points, sizeof(LatticePoint) * num_points);
+        const py::array returned = callable(array);
+        const FloatArray checked = checked_array<float>(returned, {num_points}, "the field's values");
+        std::memcpy(values, checked.data(), sizeof(float) * num_points);
+    };
+}
+
+py::dict extract(const py::function& field, int resolution, float iso, int coarse_stride, float uncertain_band,
+                 bool dense, const std::optional<py::array>& columns, const ProgressCallback& progress) {
+    ExtractionOptions options{resolution, iso, coarse_stride, uncertain_band, dense, {}};
+    if (columns) {
+        const auto checked = checked_array<std::uint8_t>(*columns, {resolution + 1, resolution + 1}, "columns");
+        options.columns.assign(checked.data(), checked.data() + checked.size());
+    }
+    Surface surface;
+    {
+        const py::gil_scoped_release release;
+        surface = extract_surface(field_of(field), options, progress);
+    }
+    py::dict result;
+    const py::tuple arrays = arrays_of(std::move(surface.vertices), std::move(surface.faces));
+    result["vertices"] = arrays[0];
+    result["faces"] = arrays[1];
+    result["num_queries_asked"] = surface.num_queries_asked;
+    result["num_queries_ideal"] = surface.num_queries_ideal;
+    return result;
+}
+
+py::tuple keep_largest(const py::array& vertices, const py::array& faces) {
+    const FloatArray checked_vertices = checked_array<float>(vertices, {-1, 3}, "vertices");
+    const auto checked_faces = checked_array<std::int32_t>(faces, {-1, 3}, "faces");
+    Surface surface;
+    surface.vertices.resize(checked_vertices.shape(0));
+    surface.faces.resize(checked_faces.shape(0));
+    std::memcpy(surface.vertices.data(), checked_vertices.data(), sizeof(float) * checked_vertices.size());
+    std::memcpy(surface.faces.data(), checked_faces.data(), sizeof(std::int32_t) * checked_faces.size());
+    for (const auto& face : surface.faces) {
+        for (const std::int32_t vertex : face) {
+            if (vertex < 0 || vertex >= static_cast<std::int64_t>(surface.vertices.size())) {
+                throw Error(ErrorCode::kInvalidArgument, "a face names vertex " + std::to_string(vertex) + " of " +
+                                                             std::to_string(surface.vertices.size()));
+            }
+        }
+    }
+    {
+        const py::gil_scoped_release release;
+        surface = largest_component(surface);
+    }
+    return arrays_of(std::move(surface.vertices), std::move(surface.faces));
+}
+
 }  // namespace
 
 void bind_ops(py::module_& module) {
@@ -93,6 +181,15 @@ void bind_ops(py::module_& module) {
              "Evaluates points (N, 3) on maps (1, C, H, W); returns (N, num_outputs).")
         .def_property_readonly("num_feature_channels", &ImplicitQuery::num_feature_channels)
         .def_property_readonly("num_outputs", &ImplicitQuery::num_outputs);
+    module.def("marching_cubes", &marching_cubes, py::arg("volume"), py::arg("iso"),
+               "Runs over every cell of volume[z, y, x]; returns vertices (N, 3) as (x, y, z) and faces (M, 3).");
+    module.def("extract_surface", &extract, py::arg("field"), py::arg("resolution"), py::arg("iso") = 0.5f,
+               py::arg("coarse_stride") = 0, py::arg("uncertain_band") = ExtractionOptions{}.uncertain_band,
+               py::arg("dense") = false, py::arg("columns") = py::none(), py::arg("progress") = ProgressCallback{},
+               "Extracts the surface of field((N, 3) int32 lattice points) -> (N,) float32. Returns vertices, "
+               "faces, num_queries_asked and num_queries_ideal.");
+    module.def("largest_component", &keep_largest, py::arg("vertices"), py::arg("faces"),
+               "Keeps the connected component with the most faces.");
 }
 
 }  // namespace jiff::bindings
