@@ -145,6 +145,14 @@ def test_cut_views_are_never_widened():
     assert (change.shift.abs().amax(1) + 1 / change.zoom <= 1 + 1e-6).all()
 
 
+def test_what_lies_beyond_the_sides_of_a_picture_is_transparent():
+    sides = torch.tensor([[-0.5, 0.5], [-1.0, 1.0]])
+    image = augment.cut_sides(torch.ones(2, 4, 8, 8), sides)
+    assert image[0, 3].sum() == 4 * 8 and (image[0, 3, :, 2:6] == 1).all()
+    assert (image[1] == 1).all() and (image[:, :3] == 1).all()
+    assert augment.within_sides(torch.tensor([[0.6], [0.6]]), sides).tolist() == [[0], [1]]
+
+
 def options(out: Path, steps: int) -> TrainOptions:
     return TrainOptions(out, Budget(None, steps), 1e-2, checkpoint_every_s=1e9)
 

@@ -113,6 +113,30 @@ def ragged_mask(alpha: Tensor, strongest_px: int = 4) -> Tensor:
     return alpha + chosen * (ragged - alpha)
 
 
+def picture_sides(batch: int, device: torch.device) -> Tensor:
+    """Where the picture ends left and right, view x, (B, 2).
+
+    A frame is square and pictures often are narrower: every fifth one ends inside the frame, and what
+    it shows of the body is cut there.
+    """
+    narrow = torch.rand(batch, 1, device=device) < 0.2
+    sides = torch.empty(batch, 2, device=device).uniform_(0.3, 1.0)
+    return torch.where(narrow, sides, 1.0) * torch.tensor([-1.0, 1.0], device=device)
+
+
+def within_sides(x: Tensor, sides: Tensor) -> Tensor:
+    """1 where view x (B, N) lies between the sides (B, 2), else 0."""
+    return ((x >= sides[:, :1]) & (x <= sides[:, 1:])).float()
+
+
+def cut_sides(image: Tensor, sides: Tensor) -> Tensor:
+    """RGBA (B, 4, S, S), transparent beyond the sides (B, 2)."""
+    size = image.shape[-1]
+    x = (2 * torch.arange(size, device=image.device) + 1) / size - 1
+    kept = within_sides(x.expand(len(image), -1), sides)[:, None, None]
+    return torch.cat([image[:, :3], image[:, 3:] * kept], 1)
+
+
 def over_background(image: Tensor) -> Tensor:
     """Straight RGBA (B, 4, S, S) over a random smooth background -> RGB. The mask's fringe shows it."""
     coarse = torch.rand(len(image), 3, 6, 6, device=image.device)

@@ -27,10 +27,13 @@ def color_loss(net: nn.Module, shape: nn.Module, people: People, batch: int, num
         with torch.autocast(device.type, enabled=False):
             views = random_views(people, batch)
             points, colors, weights = color_samples(people, views, num_points, SURFACE_NOISE_M)
+            sides = augment.picture_sides(batch, device)
+            weights = weights * augment.within_sides(points[..., 0], sides)
+            picture = augment.cut_sides(views.image, sides)
             change = augment.ColorChange.random(batch, device)
-            rgb = change(augment.over_background(views.image))
+            rgb = change(augment.over_background(picture))
             colors = change(colors)
-            mask = augment.ragged_mask(views.image[:, 3:], strongest_px=2)
+            mask = augment.ragged_mask(picture[:, 3:], strongest_px=2)
             image = augment.encoder_input(rgb, mask).contiguous(memory_format=torch.channels_last)
         shape_features = shape.encoder(image[:, : shape.config.in_channels])[0][-1]
     image = image[:, : net.config.in_channels]

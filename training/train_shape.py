@@ -59,7 +59,9 @@ def shape_loss(net: nn.Module, people: People, batch: int, num_points: int) -> L
     with torch.no_grad(), torch.autocast(people.images.device.type, enabled=False):
         views = random_views(people, batch)
         points, labels, weights = occupancy_samples(people, views, num_points)
-        image = photographed(views.image)[:, : net.config.in_channels]
+        sides = augment.picture_sides(batch, points.device)
+        weights = weights * augment.within_sides(points[..., 0], sides)
+        image = photographed(augment.cut_sides(views.image, sides))[:, : net.config.in_channels]
     stacks, log_size = net.encoder(image.contiguous(memory_format=torch.channels_last))
     errors = [((net.occupancy(f, points) - labels) ** 2 * weights).sum() / weights.sum() for f in stacks]
     losses = {"occupancy": torch.stack(errors).mean()}
