@@ -6,6 +6,7 @@ released as CC0 in 2020, matched by uuid, with the scales that the package's JSO
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import dataclass
 from functools import lru_cache
@@ -139,9 +140,10 @@ class AssetStore:
 
     def _read_proxy(self, kind: str, name: str) -> Proxy:
         path = self.proxy_folder(kind, name) / f"{name}.json"
+        packed = path.with_name(path.name + ".gz")
         try:
-            data = json.loads(path.read_text())
-        except OSError as error:
+            data = json.loads(gzip.decompress(packed.read_bytes()) if packed.is_file() else path.read_text())
+        except (OSError, ValueError) as error:
             raise AssetError(f"cannot read the asset file {path}: {error}") from error
         faces, uv_faces = read_faces(data["faces"])
         image = data["materials"][0].get("mapDiffuse")

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 
 NUM_COMPONENTS = 96
-FILE_VERSION = 3
+FILE_VERSION = 4
 
 # Anny interpolates each phenotype linearly between these anchors.
 PHENOTYPE_LEVELS: dict[str, tuple[str, ...]] = {

@@ -78,7 +78,8 @@ def sample_phenotype(rng: np.random.Generator) -> dict[str, float]:
         "age": float(age),
         "muscle": _clipped_normal(rng, 0.5 if female else 0.56, 0.14, 0.15, 0.9),
         "weight": _clipped_normal(rng, 0.5, 0.15, 0.2, 0.95),
-        "height": _clipped_normal(rng, 0.5, 0.16, 0.1, 0.9),
+        # A tenth of this phenotype is about 0.105 m: 1.76 m +- 0.07 for men, 1.63 m for women.
+        "height": _clipped_normal(rng, 0.37 if female else 0.39, 0.06, 0.2, 0.56),
         "proportions": _clipped_normal(rng, 0.55, 0.18, 0.1, 0.95),
         "cupsize": _clipped_normal(rng, 0.45, 0.18, 0.05, 0.9),
         "firmness": _clipped_normal(rng, 0.5, 0.2, 0.1, 0.9),
@@ -100,7 +101,7 @@ def sample_changes(rng: np.random.Generator, names: list[str]) -> dict[str, floa
         if unsided.startswith(FACE_CHANGES):
             value = _clipped_normal(rng, 0.0, 0.22, -0.6, 0.6)
         elif unsided in BODY_CHANGES:
-            value = _clipped_normal(rng, 0.0, 0.16, -0.4, 0.4)
+            value = _clipped_normal(rng, 0.0, 0.14, -0.35, 0.35)
         else:
             continue
         changes[name] = value

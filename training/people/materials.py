@@ -33,7 +33,8 @@ class Material:
     alpha_min : texels below this alpha are holes.
     hue_deg, saturation, gain : hue turn, saturation factor and brightness factor of the texture.
     dye : how much (0..1) the texture's own colours give way to `colors`, keeping its folds.
-    mean_luminance : of the texture, where a dye takes full effect.
+    mean_luminance : of the texture; there a dye shows its own colour.
+    fold_strength : exponent of the texture's relative luminance under a dye; 0 is flat.
     pattern : one of `PATTERNS`, drawn with `colors`; `pattern_period_m` its size.
     """
 
@@ -44,6 +45,7 @@ class Material:
     gain: Color = (1.0, 1.0, 1.0)
     dye: float = 0.0
     mean_luminance: float = 0.5
+    fold_strength: float = 0.8
     colors: tuple[Color, Color] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     pattern: str = "plain"
     pattern_period_m: float = 0.05
@@ -129,6 +131,7 @@ def cloth_material(
         alpha_min,
         dye=float(rng.uniform(0.86, 1.0)) if split == "train" else 1.0,
         mean_luminance=luminance,
+        fold_strength=float(rng.uniform(0.35, 0.9)),
         colors=colors,
         pattern=pattern,
         pattern_period_m=float(np.exp(rng.uniform(np.log(0.025), np.log(0.14)))),

@@ -130,3 +130,12 @@ def _cached_labels(key: _Key) -> NDArray[np.int32]:
     for rank, piece in enumerate(big):
         result[label == piece] = rank
     return result
+
+
+def used_assets() -> list[tuple[str, str]]:
+    """(kind, name) of every asset that an outfit can hold."""
+    used = {("clothes", name) for name in FEMALE_SUITS + MALE_SUITS + SHOES + HATS}
+    used |= {("hair", name) for name in (*FEMALE_HAIR, *MALE_HAIR)}
+    for kind in ("eyebrows", "eyelashes", "teeth"):
+        used |= {(kind, name) for name in asset_names(kind)}
+    return sorted(used)

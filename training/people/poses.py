@@ -186,7 +186,7 @@ def _pose_leg(rig: _Rig, side: str, leg: Leg) -> None:
     swing = _turn(x, -leg.flexion) * _turn(z, sign * leg.abduction) * straight
     rig.rotate(f"upperleg01.{side}", swing * _turn(y, sign * leg.turn))
     rig.rotate(f"lowerleg01.{side}", _turn(x, leg.knee))
-    rig.rotate(f"foot.{side}", _turn(x, 0.5 * (leg.flexion - leg.knee)))
+    rig.rotate(f"foot.{side}", _turn(x, 0.8 * (leg.flexion - leg.knee)))
 
 
 def _pose_trunk(rig: _Rig, pose: Pose) -> None:

@@ -121,6 +121,7 @@ class Renderer:
         program["gain"].value = material.gain
         program["dye"].value = material.dye
         program["mean_luminance"].value = material.mean_luminance
+        program["fold_strength"].value = material.fold_strength
         program["color_a"].value, program["color_b"].value = material.colors
         program["pattern"].value = PATTERNS.index(material.pattern)
         program["period"].value = material.pattern_period_m

@@ -136,12 +136,17 @@ def _draw(rng: np.random.Generator, soup: _Soup, num: int) -> SurfacePoints:
     )
 
 
-def is_exterior(solid: Solid, points: NDArray[np.floating], normals: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Whether the solid ends at each point (N, 3): not buried, and not a stray card outside of it."""
-    outside = solid.winding(points + PROBE_M * normals) < 0.5
-    inside = np.zeros(len(points), dtype=bool)
-    inside[outside] = solid.winding(points[outside] - PROBE_M * normals[outside]) > 0.5
-    return outside & inside
+def is_exterior(
+    solid: Solid, points: NDArray[np.floating], normals: NDArray[np.floating], is_closed: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Whether the solid ends at each point (N, 3): not buried, and not a stray card outside of it.
+
+    Points of closed parts (`is_closed`, (N,)) have the solid under them and need one test only.
+    """
+    exterior = solid.winding(points + PROBE_M * normals) < 0.5
+    open_ = np.flatnonzero(exterior & ~is_closed)
+    exterior[open_] = solid.winding(points[open_] - PROBE_M * normals[open_]) > 0.5
+    return exterior
 
 
 def exterior_points(
@@ -153,16 +158,17 @@ def exterior_points(
     """
     soup = _gather(parts)
     excluded = np.array([part.name.startswith("eyelashes") for part in parts])
+    is_closed = np.array([part.name == "skin" for part in parts])
     soup.areas[excluded[soup.part_index]] = 0.0
     alpha_min = np.array([part.material.alpha_min for part in parts])
     kept: list[SurfacePoints] = []
     colors: list[NDArray[np.uint8]] = []
     missing = num
     while missing > 0:
-        drawn = _draw(rng, soup, int(missing * 1.7) + 2000)
+        drawn = _draw(rng, soup, int(missing * 1.2) + 2000)
         color = scene.albedo(drawn.part_index, drawn.uv, drawn.pattern_points)
         good = color[:, 3] >= 255.0 * alpha_min[drawn.part_index]
-        good[good] = is_exterior(solid, drawn.points[good], drawn.normals[good])
+        good[good] = is_exterior(solid, drawn.points[good], drawn.normals[good], is_closed[drawn.part_index[good]])
         if good.mean() < 0.02:
             raise ValueError("almost none of the surface is exterior: the parts do not bound a solid")
         kept.append(drawn.take(good))
@@ -213,6 +219,7 @@ def exterior_mesh(parts: list[Part], solid: Solid, scene: Scene) -> dict[str, ND
     soup = _gather(parts)
     bary = np.array([[1 / 3, 1 / 3, 1 / 3], [0.7, 0.15, 0.15], [0.15, 0.7, 0.15], [0.15, 0.15, 0.7]])
     alpha_min = np.array([part.material.alpha_min for part in parts])
+    is_closed = np.array([part.name == "skin" for part in parts])[soup.part_index]
     votes = np.zeros(len(soup.areas))
     for weights in bary:
         points = np.einsum("k,nka->na", weights, soup.corners)
@@ -222,7 +229,7 @@ def exterior_mesh(parts: list[Part], solid: Solid, scene: Scene) -> dict[str, ND
         pattern_points = np.einsum("k,nka->na", weights, soup.pattern_points)
         color = scene.albedo(soup.part_index, uv, pattern_points)
         good = color[:, 3] >= 255.0 * alpha_min[soup.part_index]
-        good[good] = is_exterior(solid, points[good], normals[good])
+        good[good] = is_exterior(solid, points[good], normals[good], is_closed[good])
         votes += good
     excluded = np.array([part.name.startswith(("eyelashes", "eyebrows")) for part in parts])
     keep = (votes >= 2) & ~excluded[soup.part_index]

@@ -7,6 +7,7 @@ uniform mat3 hue_turn;
 uniform vec3 gain;
 uniform float dye;
 uniform float mean_luminance;
+uniform float fold_strength;
 uniform vec3 color_a;
 uniform vec3 color_b;
 uniform int pattern;
@@ -30,7 +31,7 @@ float noise(vec3 p) {
 
 // 0 or 1 in turns of half a period, with edges as soft as a pixel is wide.
 float band(float phase) {
-    float soft = clamp(fwidth(phase), 0.03, 0.5);
+    float soft = clamp(fwidth(phase), 0.01, 0.5);
     float d = abs(fract(phase) - 0.5) - 0.25;
     return smoothstep(-soft, soft, d);
 }
@@ -53,7 +54,7 @@ vec4 albedo(vec2 uv, vec3 q) {
     vec4 texel = texture(image, uv);
     vec3 own = clamp(hue_turn * texel.rgb, 0.0, 1.0) * gain;
     float luminance = dot(texel.rgb, vec3(0.2126, 0.7152, 0.0722));
-    float fold = clamp(pow((luminance + 0.02) / (mean_luminance + 0.02), 0.8), 0.3, 1.8);
+    float fold = clamp(pow((luminance + 0.02) / (mean_luminance + 0.02), fold_strength), 0.3, 1.8);
     vec3 dyed = mix(color_a, color_b, pattern_mask(q)) * fold;
     return vec4(clamp(mix(own, dyed, dye), 0.0, 1.0), texel.a);
 }

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.people import cameras, materials
-from training.people.assets import AssetStore, Proxy, SkinTexture, asset_names
+from training.people.assets import AssetStore, Proxy, SkinTexture
 from training.people.body import Array, Body, Shape, load_body, skin
 from training.people.bvh import load_poses
 from training.people.dress import (
@@ -289,8 +289,3 @@ class Studio:
 
 def _wrapped(degrees: float) -> float:
     return (degrees + 180.0) % 360.0 - 180.0
-
-
-def asset_kinds() -> dict[str, list[str]]:
-    """Names of all assets that subjects use, by kind."""
-    return {kind: asset_names(kind) for kind in ("clothes", "hair", "eyebrows", "eyelashes", "teeth")}
