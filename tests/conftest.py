@@ -1,0 +1,21 @@
+"""What every test shares."""
+
+import pytest
+from hypothesis import settings
+
+# Time limits of single examples fail on a busy machine; a fixed seed keeps a run repeatable.
+settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=40)
+settings.load_profile("repeatable")
+
+SIMD_LEVELS = ("portable", "avx2", "avx512")
+
+
+@pytest.fixture(params=SIMD_LEVELS)
+def simd_level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Runs the test at each instruction set of the kernels."""
+    from jiffsdk import _core
+
+    if request.param not in _core.supported_simd_levels():
+        pytest.skip(f"this processor or build has no {request.param}")
+    monkeypatch.setenv("JIFF_SIMD_LEVEL", request.param)
+    return str(request.param)
