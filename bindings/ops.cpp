@@ -164,7 +164,9 @@ py::tuple keep_largest(const py::array& vertices, const py::array& faces) {
 }  // namespace
 
 void bind_ops(py::module_& module) {
-    module.def("num_threads", &num_threads);
+    module.def("num_threads", &num_threads, "Threads that work on one operator; JIFF_NUM_THREADS sets it.");
+    module.def("parallel_for", &parallel_for, py::arg("num_chunks"), py::arg("run"),
+               py::call_guard<py::gil_scoped_release>(), "Runs run(0) to run(num_chunks - 1) on the pool.");
     module.def("simd_level", [] { return std::string(name(choose_simd_level())); },
                "The level that the next ImplicitQuery takes; JIFF_SIMD_LEVEL forces it.");
     module.def("supported_simd_levels", [] {

@@ -1,0 +1,194 @@
+"""The implicit query against the float64 reference, at every SIMD level."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from reference import implicit_query as reference
+
+from jiffsdk import _core
+
+Layers = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
+
+# Worst error seen against float64 at these sizes: 4e-7.
+TOLERANCE = 3e-6
+
+
+def random_layers(widths: list[int], seed: int = 0) -> Layers:
+    """Layers of the given widths, the first of which is the number of features and the depth."""
+    rng = np.random.default_rng(seed)
+    layers, previous = [], 0
+    for width in widths[1:]:
+        inputs = previous + widths[0]
+        weight = rng.normal(scale=1.5 / inputs**0.5, size=(width, inputs))
+        layers.append((weight.astype(np.float32), rng.normal(scale=0.1, size=width).astype(np.float32)))
+        previous = width
+    return layers
+
+
+def random_maps(channels: list[int], seed: int = 1) -> list[NDArray[np.float32]]:
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=(1, c, 5 + i, 7 - i)).astype(np.float32) for i, c in enumerate(channels)]
+
+
+def column_points(run_lengths: list[int], seed: int = 2) -> NDArray[np.float32]:
+    rng = np.random.default_rng(seed)
+    xy = rng.uniform(-1, 1, size=(len(run_lengths), 2)).repeat(run_lengths, axis=0)
+    return np.concatenate([xy, rng.uniform(-1, 1, size=(len(xy), 1))], axis=1).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("channels", "widths", "activation"),
+    [
+        ([3], [4, 1], "sigmoid"),
+        ([1], [2, 5, 3], "tanh"),
+        ([16], [17, 32, 16, 1], "sigmoid"),
+        ([9, 5], [15, 33, 23, 7, 3], "tanh"),
+        ([128], [129, 256, 256, 128, 64, 1], "sigmoid"),
+        ([40], [41, 700, 40, 1], "sigmoid"),  # deeper than one block of the product
+    ],
+)
+@pytest.mark.parametrize("shape_of_batch", ["scattered", "short runs", "long runs", "mixed"])
+def test_equals_the_reference(
+    simd_level: str, channels: list[int], widths: list[int], activation: str, shape_of_batch: str
+) -> None:
+    layers, maps = random_layers(widths), random_maps(channels)
+    rng = np.random.default_rng(3)
+    run_lengths = {
+        "scattered": [1] * 150,
+        "short runs": [4] * 70,
+        "long runs": [200, 150],
+        "mixed": rng.integers(1, 40, size=20).tolist(),
+    }[shape_of_batch]
+    points = column_points(run_lengths)
+    values = _core.ImplicitQuery(layers, 1.28, activation).query(maps, points)
+    expected = reference.query(layers, maps, points, 1.28, activation)
+    assert values.shape == expected.shape
+    assert np.abs(values - expected).max() < TOLERANCE
+
+
+def test_a_point_has_one_result_whatever_its_neighbours(simd_level: str) -> None:
+    query = _core.ImplicitQuery(random_layers([20, 48, 24, 2]))
+    maps = random_maps([19])
+    rng = np.random.default_rng(5)
+    points = column_points(rng.integers(1, 30, size=90).tolist())
+    values = query.query(maps, points)
+    order = rng.permutation(len(points))
+    assert np.array_equal(query.query(maps, points[order]), values[order])
+    for begin, end in [(0, 1), (7, 8), (100, 133), (500, len(points))]:
+        assert np.array_equal(query.query(maps, points[begin:end]), values[begin:end])
+
+
+def test_a_column_longer_than_a_tile_is_one_column(simd_level: str) -> None:
+    query = _core.ImplicitQuery(random_layers([5, 16, 1]))
+    maps = random_maps([4])
+    points = column_points([5000, 1, 3000])
+    values = query.query(maps, points)
+    order = np.random.default_rng(0).permutation(len(points))
+    assert np.array_equal(query.query(maps, points[order]), values[order])
+
+
+def test_points_outside_the_frame_give_zero_and_nan_gives_nan(simd_level: str) -> None:
+    layers, maps = random_layers([4, 8, 2]), random_maps([3])
+    inf, nan = np.inf, np.nan
+    outside = [[1.0001, 0, 0], [0, -1.0001, 0], [inf, 0, 0], [0, -inf, 0]]
+    unknown = [[nan, 0, 0], [0, nan, 0], [0, 0, nan], [2, 0, nan], [nan, 2, 0]]
+    usual = [[1, -1, 0], [-1, 1, 3], [0.2, 0.3, -0.4]]
+    points = np.array(outside + unknown + usual, np.float32)
+    values = _core.ImplicitQuery(layers).query(maps, points)
+    assert (values[:4] == 0).all()
+    assert np.isnan(values[4:9]).all()
+    assert np.abs(values[9:] - reference.query(layers, maps, points[9:])).max() < TOLERANCE
+
+
+def test_a_nan_in_the_features_reaches_the_values_it_touches_and_no_others(simd_level: str) -> None:
+    layers, maps = random_layers([4, 8, 8, 1]), [np.ones((1, 3, 9, 9), np.float32)]
+    maps[0][0, 1, 0, 0] = np.nan
+    points = column_points([1] * 64)
+    points[5, :2] = -0.999
+    points[6:, :2] = np.abs(points[6:, :2])
+    points[:5, :2] = 0.5
+    is_nan = np.isnan(_core.ImplicitQuery(layers).query(maps, points)).ravel()
+    assert np.flatnonzero(is_nan).tolist() == [5]
+
+
+def test_no_points_give_no_values(simd_level: str) -> None:
+    values = _core.ImplicitQuery(random_layers([4, 8, 2])).query(random_maps([3]), np.zeros((0, 3), np.float32))
+    assert values.shape == (0, 2)
+
+
+def test_several_host_threads_may_ask_at_once(simd_level: str) -> None:
+    query, maps = _core.ImplicitQuery(random_layers([20, 48, 24, 1])), random_maps([19])
+    batches = [column_points([1, 9, 30] * 40, seed) for seed in range(8)]
+    alone = [query.query(maps, points) for points in batches]
+    with ThreadPoolExecutor(4) as executor:
+        together = list(executor.map(lambda points: query.query(maps, points), batches))
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+PRINT_DIGEST = """
+import hashlib
+from test_ops_implicit_query import column_points, random_layers, random_maps
+from jiffsdk import _core
+query = _core.ImplicitQuery(random_layers([20, 48, 24, 1]))
+values = query.query(random_maps([19]), column_points([1, 2, 9, 30] * 60))
+print(_core.num_threads(), hashlib.sha256(values.tobytes()).hexdigest())
+"""
+
+
+def test_the_number_of_threads_does_not_show() -> None:
+    digests = {}
+    for num_threads in ("1", "2", "5"):
+        environment = {**os.environ, "JIFF_NUM_THREADS": num_threads, "PYTHONPATH": os.pathsep.join(sys.path)}
+        environment["PYTHONPATH"] += os.pathsep + os.path.dirname(__file__)
+        output = subprocess.run(
+            [sys.executable, "-c", PRINT_DIGEST], env=environment, check=True, capture_output=True, text=True
+        ).stdout.split()
+        assert output[0] == num_threads
+        digests[num_threads] = output[1]
+    assert len(set(digests.values())) == 1
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([], "at least one layer"),
+        ([(np.ones((2, 1)), np.ones(2))], r"layer 0: .* one feature and the depth, got \[2, 1\]"),
+        ([(np.ones((2, 3)), np.ones(3))], r"layer 0: bias must have shape \[2\], got \[3\]"),
+        ([(np.ones((2, 3)), np.ones(2)), (np.ones((1, 4)), np.ones(1))], "layer 1: .* 2 hidden and 3 input"),
+    ],
+)
+def test_layers_that_do_not_fit_are_named(layers: list[tuple[np.ndarray, np.ndarray]], message: str) -> None:
+    layers = [(weight.astype(np.float32), bias.astype(np.float32)) for weight, bias in layers]
+    with pytest.raises(_core.Error, match=message) as caught:
+        _core.ImplicitQuery(layers)
+    assert caught.value.code == "invalid_argument"
+
+
+def test_arguments_that_do_not_fit_are_named() -> None:
+    query = _core.ImplicitQuery(random_layers([4, 8, 1]))
+    with pytest.raises(_core.Error, match="takes 3 feature channels, the maps have 5"):
+        query.query(random_maps([5]), np.zeros((1, 3), np.float32))
+    with pytest.raises(_core.Error, match=r"points must have shape \[\*, 3\] .*got \[1, 2\]"):
+        query.query(random_maps([3]), np.zeros((1, 2), np.float32))
+    with pytest.raises(_core.Error, match="activation must be 'sigmoid' or 'tanh', got 'relu'"):
+        _core.ImplicitQuery(random_layers([4, 8, 1]), 1.0, "relu")
+
+
+@pytest.mark.parametrize("level", ["AVX2", "sse9", "portable "])
+def test_an_unknown_simd_level_is_refused(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JIFF_SIMD_LEVEL", level)
+    with pytest.raises(_core.Error, match=f"JIFF_SIMD_LEVEL is '{level}'.*supported: portable") as caught:
+        _core.ImplicitQuery(random_layers([4, 8, 1]))
+    assert caught.value.code == "invalid_argument"
+
+
+def test_the_simd_level_is_the_highest_unless_it_is_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JIFF_SIMD_LEVEL", raising=False)
+    assert _core.simd_level() == _core.supported_simd_levels()[-1]
+    monkeypatch.setenv("JIFF_SIMD_LEVEL", "portable")
+    assert _core.simd_level() == "portable"
