@@ -1,7 +1,11 @@
 """What every test shares."""
 
+from pathlib import Path
+
+import jiffsdk
 import pytest
 from hypothesis import settings
+from synthetic_bundle import write_bundle
 
 # Time limits of single examples fail on a busy machine; a fixed seed keeps a run repeatable.
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=40)
@@ -19,3 +23,14 @@ def simd_level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         pytest.skip(f"this processor or build has no {request.param}")
     monkeypatch.setenv("JIFF_SIMD_LEVEL", request.param)
     return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def bundle_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The synthetic bundle; tests that change files make their own."""
+    return write_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture(scope="session")
+def reconstructor(bundle_dir: Path) -> jiffsdk.Reconstructor:
+    return jiffsdk.Reconstructor(bundle_dir)
