@@ -27,21 +27,45 @@ bool SparseLattice::mark(int x, int y, int z, Mark mark) {
     return is_new;
 }
 
+void SparseLattice::evaluate_coarse(const LatticeField& field, int stride) {
+    coarse_stride_ = stride;
+    num_coarse_points_ = (resolution_ + stride - 1) / stride + 1;
+    std::vector<LatticePoint> points;
+    for (int y = stride; y < resolution_; y += stride) {
+        for (int x = stride; x < resolution_; x += stride) {
+            for (int z = stride; z < resolution_; z += stride) {
+                if (!is_fixed(x, y, z)) points.push_back({x, y, z});
+            }
+        }
+    }
+    std::vector<float> values;
+    evaluate_field(field, points, values);
+    coarse_values_.assign(coarse_index(0, 0, num_coarse_points_), 0.0f);
+    for (std::size_t i = 0; i < points.size(); ++i) {
+        coarse_values_[coarse_index(points[i].x / stride, points[i].y / stride, points[i].z / stride)] = values[i];
+    }
+}
+
+std::array<float, 8> SparseLattice::coarse_corners(int x, int y, int z) const {
+    std::array<float, 8> corners;
+    for (int c = 0; c < 8; ++c) corners[c] = coarse_values_[coarse_index(x + (c & 1), y + (c >> 1 & 1), z + (c >> 2))];
+    return corners;
+}
+
 void SparseLattice::request(int x, int y, int z) {
-    if (!is_fixed(x, y, z) && mark(x, y, z, kRequested)) requested_.push_back({x, y, z});
+    if (is_fixed(x, y, z) || !mark(x, y, z, kRequested)) return;
+    const int stride = coarse_stride_;
+    if (stride > 0 && x % stride == 0 && y % stride == 0 && z % stride == 0) {
+        block_at(x, y, z).values[point_index(x, y, z)] = coarse_values_[coarse_index(x / stride, y / stride, z / stride)];
+    } else {
+        requested_.push_back({x, y, z});
+    }
 }
 
 void SparseLattice::request_corners(const LatticePoint& cell, int stride) {
     for (int c = 0; c < 8; ++c) {
         request(cell.x + (c & 1) * stride, cell.y + (c >> 1 & 1) * stride, cell.z + (c >> 2) * stride);
     }
-}
-
-void SparseLattice::set(int x, int y, int z, float value) {
-    if (is_fixed(x, y, z)) return;
-    Block& block = block_at(x, y, z);
-    block.values[point_index(x, y, z)] = value;
-    block.marks[point_index(x, y, z)] |= kRequested;
 }
 
 void SparseLattice::evaluate(const LatticeField& field) {

@@ -22,12 +22,15 @@ class SparseLattice {
                (!columns_.empty() && !columns_[static_cast<std::size_t>(y) * (resolution_ + 1) + x]);
     }
 
+    // Evaluates the points at multiples of `stride`, once, before any other. They lie too far apart for
+    // blocks and stand in a grid of their own; request() takes from there what it needs.
+    void evaluate_coarse(const LatticeField& field, int stride);
+    int num_coarse_cells() const { return num_coarse_points_ - 1; }  // along a side
+    std::array<float, 8> coarse_corners(int x, int y, int z) const;  // of a cell counted in strides
+
     // Asks for the value of a point at the next evaluate(), unless it is fixed, known or asked for.
     void request(int x, int y, int z);
     void request_corners(const LatticePoint& cell, int stride);
-
-    // Stores a value that was found elsewhere.
-    void set(int x, int y, int z, float value);
 
     // One call of the field for all requested points. Throws Error(kInvalidField) on NaN.
     void evaluate(const LatticeField& field);
@@ -64,11 +67,17 @@ class SparseLattice {
     }
     Block& block_at(int x, int y, int z);
     bool mark(int x, int y, int z, Mark mark);  // whether it was not marked before
+    std::size_t coarse_index(int x, int y, int z) const {
+        return (static_cast<std::size_t>(z) * num_coarse_points_ + y) * num_coarse_points_ + x;
+    }
 
     int resolution_;
     int num_blocks_;  // along a side
     const std::vector<std::uint8_t>& columns_;
     std::vector<std::unique_ptr<Block>> blocks_;
+    int coarse_stride_ = 0;      // 0: nothing was evaluated coarsely
+    int num_coarse_points_ = 0;  // along a side
+    std::vector<float> coarse_values_;
     std::vector<LatticePoint> requested_;
     std::int64_t num_counted_ = 0;
 };

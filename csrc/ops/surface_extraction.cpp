@@ -127,39 +127,16 @@ class Extraction {
         return cells;
     }
 
-    // The coarse values stand in a grid of their own, because they lie too far apart for blocks; those of
-    // the cells that are refined move to the lattice.
     std::vector<LatticePoint> refinable_coarse_cells(int stride) {
-        const int num_cells = (options_.resolution + stride - 1) / stride, num_points = num_cells + 1;
-        const auto index = [&](int x, int y, int z) {
-            return (static_cast<std::size_t>(y) * num_points + x) * num_points + z;
-        };
-        std::vector<LatticePoint> points;
-        for (int y = 1; y < num_points; ++y) {
-            for (int x = 1; x < num_points; ++x) {
-                for (int z = 1; z < num_points; ++z) {
-                    const LatticePoint point{x * stride, y * stride, z * stride};
-                    if (!lattice_.is_fixed(point.x, point.y, point.z)) points.push_back(point);
-                }
-            }
-        }
-        std::vector<float> values;
-        evaluate_field(field_, points, values);
-        std::vector<float> grid(static_cast<std::size_t>(num_points) * num_points * num_points, 0.0f);
-        for (std::size_t i = 0; i < points.size(); ++i) {
-            grid[index(points[i].x / stride, points[i].y / stride, points[i].z / stride)] = values[i];
-        }
-
+        lattice_.evaluate_coarse(field_, stride);
         std::vector<LatticePoint> refinable;
-        for (int y = 0; y < num_cells; ++y) {
-            for (int x = 0; x < num_cells; ++x) {
-                for (int z = 0; z < num_cells; ++z) {
-                    std::array<float, 8> corners;
-                    for (int c = 0; c < 8; ++c) corners[c] = grid[index(x + (c & 1), y + (c >> 1 & 1), z + (c >> 2))];
-                    if (!is_crossed(corners) && (stride == 1 || !is_uncertain(corners, stride, stride))) continue;
-                    refinable.push_back({x * stride, y * stride, z * stride});
-                    for (int c = 0; c < 8; ++c) {
-                        lattice_.set((x + (c & 1)) * stride, (y + (c >> 1 & 1)) * stride, (z + (c >> 2)) * stride, corners[c]);
+        const int num_cells = lattice_.num_coarse_cells();
+        for (int z = 0; z < num_cells; ++z) {
+            for (int y = 0; y < num_cells; ++y) {
+                for (int x = 0; x < num_cells; ++x) {
+                    const std::array<float, 8> corners = lattice_.coarse_corners(x, y, z);
+                    if (is_crossed(corners) || (stride > 1 && is_uncertain(corners, stride, stride))) {
+                        refinable.push_back({x * stride, y * stride, z * stride});
                     }
                 }
             }

@@ -1,0 +1,326 @@
+"""Sparse extraction against the dense one and against the dense truth by definition."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from reference import surface_extraction as reference
+from reference.mesh_properties import (
+    assert_closed_manifold,
+    euler_characteristic,
+    num_components,
+    signed_volume,
+)
+from scipy.ndimage import binary_dilation, gaussian_filter
+
+from jiffsdk import _core
+
+Field = Callable[[NDArray[np.int32]], NDArray[np.float32]]
+
+
+def constant(value: float) -> Field:
+    return lambda points: np.full(len(points), value, np.float32)
+
+
+def lookup(values: NDArray[np.floating]) -> Field:
+    """A field given by values[z, y, x]."""
+    values = values.astype(np.float32)
+    return lambda points: values[points[:, 2], points[:, 1], points[:, 0]]
+
+
+def smooth_field(resolution: int, seed: int, smoothness: float, threshold: float = 0.8) -> Field:
+    """Smooth blobs, squashed to [0, 1] as a trained network does."""
+    noise = gaussian_filter(np.random.default_rng(seed).normal(size=(resolution + 1,) * 3), smoothness)
+    return lookup(1 / (1 + np.exp(-4 * (noise / noise.std() - threshold))))
+
+
+def capsules(resolution: int, transition: float) -> Field:
+    """A figure of capsules. `transition` is the width from 10 to 90 % in parts of the frame's side."""
+    parts = [
+        ((0, -0.15, 0), (0, 0.25, 0), 0.16),
+        ((0, -0.42, 0), (0, -0.36, 0), 0.11),
+        ((-0.2, -0.2, 0), (-0.45, 0.2, 0.1), 0.05),
+        ((0.2, -0.2, 0), (0.45, 0.2, -0.1), 0.05),
+        ((-0.09, 0.3, 0), (-0.12, 0.9, 0.05), 0.07),
+        ((0.09, 0.3, 0), (0.12, 0.9, -0.05), 0.07),
+    ]
+
+    def field(points: NDArray[np.int32]) -> NDArray[np.float32]:
+        view = -1 + 2 * points / resolution
+        distance = np.full(len(points), np.inf)
+        for start, end, radius in parts:
+            axis = np.subtract(end, start)
+            along = np.clip((view - start) @ axis / (axis @ axis), 0, 1)
+            distance = np.minimum(distance, np.linalg.norm(view - start - along[:, None] * axis, axis=1) - radius)
+        return (1 / (1 + np.exp(2.2 * distance / transition))).astype(np.float32)
+
+    return field
+
+
+def silhouette(field: Field, resolution: int, num_dilations: int = 3) -> NDArray[np.uint8]:
+    """Columns [y, x] that hold something inside, dilated."""
+    inside = (reference.dense_values(field, resolution) > 0.5).any(axis=0)
+    return binary_dilation(inside, np.ones((3, 3)), iterations=num_dilations).astype(np.uint8)
+
+
+def assert_same_surface(first: dict, second: dict) -> None:
+    assert np.array_equal(first["vertices"], second["vertices"])
+    assert np.array_equal(first["faces"], second["faces"])
+    assert first["num_queries_ideal"] == second["num_queries_ideal"]
+
+
+class Recorder:
+    """A field that checks how it is called."""
+
+    def __init__(self, field: Field) -> None:
+        self.field = field
+        self.num_asked = 0
+        self.seen: set[tuple[int, ...]] = set()
+
+    def __call__(self, points: NDArray[np.int32]) -> NDArray[np.float32]:
+        x, y, z = points.T
+        assert np.array_equal(np.lexsort((z, x, y)), np.arange(len(points))), "not sorted by (y, x, z)"
+        self.num_asked += len(points)
+        self.seen.update(map(tuple, points.tolist()))
+        assert len(self.seen) == self.num_asked, "a lattice point was asked for twice"
+        return self.field(points)
+
+
+@pytest.mark.parametrize("resolution", [2, 9, 24])
+@pytest.mark.parametrize("with_columns", [False, True])
+def test_dense_extraction_is_marching_cubes_of_the_dense_truth(resolution: int, with_columns: bool) -> None:
+    field = smooth_field(resolution, 1, 1.5, 0.3)
+    columns = None
+    if with_columns:
+        columns = (np.random.default_rng(2).random((resolution + 1,) * 2) < 0.7).astype(np.uint8)
+    recorder = Recorder(field)
+    surface = _core.extract_surface(recorder, resolution, dense=True, columns=columns)
+    values = reference.dense_values(field, resolution, columns)
+    vertices, faces = _core.marching_cubes(values, 0.5)
+    assert np.array_equal(surface["vertices"], vertices)
+    assert np.array_equal(surface["faces"], faces)
+    asked = np.argwhere(reference.asked_points(resolution, columns))[:, ::-1]
+    assert recorder.seen == set(map(tuple, asked.tolist()))
+    assert surface["num_queries_asked"] == len(asked)
+    assert surface["num_queries_ideal"] == reference.num_queries_ideal(values, 0.5, columns)
+
+
+@given(
+    resolution=st.integers(10, 40),
+    seed=st.integers(0, 2**31),
+    smoothness=st.sampled_from([2.0, 3.0, 5.0]),
+    stride=st.sampled_from([0, 1, 2, 4]),
+)
+def test_sparse_equals_dense_on_smooth_fields(resolution: int, seed: int, smoothness: float, stride: int) -> None:
+    field = smooth_field(resolution, seed, smoothness)
+    recorder = Recorder(field)
+    # A band of 0.5 refines wherever the field is not exactly 0 or 1, so nothing can hide.
+    sparse = _core.extract_surface(recorder, resolution, coarse_stride=stride, uncertain_band=0.5 * max(stride, 1))
+    dense = _core.extract_surface(field, resolution, dense=True)
+    assert_same_surface(sparse, dense)
+    assert_closed_manifold(sparse["vertices"], sparse["faces"])
+    assert sparse["num_queries_asked"] == recorder.num_asked
+    assert sparse["num_queries_ideal"] == reference.num_queries_ideal(reference.dense_values(field, resolution), 0.5)
+
+
+@given(
+    resolution=st.integers(20, 60),
+    balls=st.lists(st.tuples(*[st.floats(0, 1)] * 3, st.floats(3.47, 12)), min_size=1, max_size=5),
+)
+def test_whatever_holds_a_coarse_point_is_found(resolution: int, balls: list[tuple[float, ...]]) -> None:
+    """A ball of radius √3/2 · stride holds a coarse point, here even where the values have no slope."""
+
+    def field(points: NDArray[np.int32]) -> NDArray[np.float32]:
+        centres = [np.array(ball[:3]) * (resolution - 8) + 4 for ball in balls]
+        inside = [
+            np.linalg.norm(points - centre, axis=1) < ball[3] for centre, ball in zip(centres, balls, strict=True)
+        ]
+        return np.any(inside, axis=0).astype(np.float32)
+
+    assert_same_surface(
+        _core.extract_surface(Recorder(field), resolution, coarse_stride=4),
+        _core.extract_surface(field, resolution, dense=True),
+    )
+
+
+@given(resolution=st.integers(8, 24), seed=st.integers(0, 2**31), with_columns=st.booleans())
+def test_rough_fields_are_closed_and_asked_once(resolution: int, seed: int, with_columns: bool) -> None:
+    """On noise the coarse level misses pieces, but what it gives is closed and part of the dense surface."""
+    rng = np.random.default_rng(seed)
+    field = lookup(rng.random((resolution + 1,) * 3) ** 2)
+    columns = (rng.random((resolution + 1,) * 2) < 0.8).astype(np.uint8) if with_columns else None
+    sparse = _core.extract_surface(Recorder(field), resolution, coarse_stride=4, uncertain_band=0.0, columns=columns)
+    dense = _core.extract_surface(field, resolution, dense=True, columns=columns)
+    assert_closed_manifold(sparse["vertices"], sparse["faces"])
+    dense_triangles = set(map(bytes, np.ascontiguousarray(dense["vertices"][dense["faces"]])))
+    assert {bytes(t) for t in np.ascontiguousarray(sparse["vertices"][sparse["faces"]])} <= dense_triangles
+
+
+def test_a_thin_sheet_and_tube_are_followed_from_the_part_that_was_seen() -> None:
+    """Half a cell thick, so the coarse grid sees only the ball that they hang on."""
+    resolution, stride = 64, 8
+    z, y, x = np.meshgrid(*[np.arange(resolution + 1)] * 3, indexing="ij")
+    ball = np.sqrt((x - 18.0) ** 2 + (y - 32) ** 2 + (z - 32) ** 2) < 9
+    sheet = (z == 33) & (x > 18) & (x < 61) & (np.abs(y - 31) < 9)
+    tube = (y == 35) & (z == 29) & (x > 3) & (x < 60)
+    bent = (x == 59) & (z == 29) & (y > 5) & (y < 36)
+    field = lookup(ball | sheet | tube | bent)
+    sparse = _core.extract_surface(Recorder(field), resolution, coarse_stride=stride)
+    dense = _core.extract_surface(field, resolution, dense=True)
+    assert num_components(dense["vertices"], dense["faces"]) == 1
+    assert_same_surface(sparse, dense)
+
+
+def test_a_component_between_coarse_points_is_seen_through_its_slope() -> None:
+    resolution = 64
+    z, y, x = np.meshgrid(*[np.arange(resolution + 1)] * 3, indexing="ij")
+    distance = np.sqrt((x - 28.0) ** 2 + (y - 28) ** 2 + (z - 28) ** 2) - 2.5  # no multiple of 8 inside
+    field = lookup(1 / (1 + np.exp(distance / 2.5)))
+    surface = _core.extract_surface(field, resolution, coarse_stride=8)
+    assert_same_surface(surface, _core.extract_surface(field, resolution, dense=True))
+    assert euler_characteristic(surface["vertices"], surface["faces"]) == 2
+
+
+@pytest.mark.parametrize("resolution", [128, 256])
+@pytest.mark.parametrize("transition", [0.01, 0.03])
+def test_a_figure_costs_at_most_three_times_the_ideal(resolution: int, transition: float) -> None:
+    field = capsules(resolution, transition)
+    coarse = silhouette(capsules(64, transition), 64)
+    step = resolution // 64
+    nearest = np.round(np.arange(resolution + 1) / step).astype(int)
+    columns = np.ascontiguousarray(coarse[nearest][:, nearest])
+    surface = _core.extract_surface(field, resolution, columns=columns)
+    assert surface["num_queries_asked"] <= 3 * surface["num_queries_ideal"]
+    assert euler_characteristic(surface["vertices"], surface["faces"]) == 2
+    if resolution == 128:
+        assert_same_surface(surface, _core.extract_surface(field, resolution, dense=True, columns=columns))
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_an_empty_field_has_no_surface(dense: bool) -> None:
+    for value in (0.0, 0.5):  # inside is strictly above iso
+        surface = _core.extract_surface(constant(value), 16, dense=dense)
+        assert surface["vertices"].shape == (0, 3)
+        assert surface["faces"].shape == (0, 3)
+        assert surface["num_queries_ideal"] == 0
+
+
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize("resolution", [2, 3, 17, 32])
+def test_a_full_field_is_closed_at_the_border(dense: bool, resolution: int) -> None:
+    surface = _core.extract_surface(constant(1.0), resolution, dense=dense)
+    assert_closed_manifold(surface["vertices"], surface["faces"])
+    assert euler_characteristic(surface["vertices"], surface["faces"]) == 2
+    assert surface["vertices"].min() == pytest.approx(0.5)
+    assert surface["vertices"].max() == pytest.approx(resolution - 0.5)
+    assert signed_volume(surface["vertices"], surface["faces"]) > (resolution - 2) ** 3
+
+
+def test_closed_columns_cut_the_surface_and_are_not_asked() -> None:
+    columns = np.zeros((33, 33), np.uint8)
+    columns[10:20, 5:30] = 1
+    recorder = Recorder(constant(1.0))
+    surface = _core.extract_surface(recorder, 32, columns=columns)
+    assert all(columns[y, x] and 0 < z < 32 for x, y, z in recorder.seen)
+    assert_closed_manifold(surface["vertices"], surface["faces"])
+    assert surface["vertices"][:, :2].min(axis=0).tolist() == [4.5, 9.5]
+    assert surface["vertices"][:, :2].max(axis=0).tolist() == [29.5, 19.5]
+    assert _core.extract_surface(constant(1.0), 32, columns=np.zeros((33, 33), np.uint8))["faces"].shape == (0, 3)
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_nan_is_an_error_that_names_the_point(dense: bool) -> None:
+    def field(points: NDArray[np.int32]) -> NDArray[np.float32]:
+        values = (np.linalg.norm(points - 16, axis=1) < 9).astype(np.float32)
+        values[(points == [16, 24, 16]).all(axis=1)] = np.nan
+        return values
+
+    with pytest.raises(_core.Error, match=r"NaN at lattice point \(16, 24, 16\)") as caught:
+        _core.extract_surface(field, 32, dense=dense)
+    assert caught.value.code == "invalid_field"
+
+
+def test_infinite_values_are_values() -> None:
+    surface = _core.extract_surface(
+        lambda points: np.where(np.linalg.norm(points - 8, axis=1) < 4, np.inf, -np.inf).astype(np.float32), 16
+    )
+    assert_closed_manifold(surface["vertices"], surface["faces"])
+    assert np.isfinite(surface["vertices"]).all()
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_progress_rises_to_one_and_can_cancel(dense: bool) -> None:
+    field = smooth_field(24, 3, 3.0)
+    fractions: list[float] = []
+
+    def record(stage: str, fraction: float) -> bool:
+        fractions.append(fraction)
+        return True
+
+    _core.extract_surface(field, 24, dense=dense, progress=record)
+    assert fractions[0] == 0 and fractions[-1] == 1
+    assert fractions == sorted(fractions)
+    for num_allowed in range(len(fractions)):
+        calls = iter(range(num_allowed))
+        with pytest.raises(_core.Error, match="cancelled") as caught:
+            _core.extract_surface(
+                field, 24, dense=dense, progress=lambda *_, calls=calls: next(calls, None) is not None
+            )
+        assert caught.value.code == "cancelled"
+
+
+def test_errors_of_the_field_arrive_unchanged() -> None:
+    def field(points: NDArray[np.int32]) -> NDArray[np.float32]:
+        raise ZeroDivisionError("from the field")
+
+    with pytest.raises(ZeroDivisionError, match="from the field"):
+        _core.extract_surface(field, 16)
+    with pytest.raises(_core.Error, match="the field's values must have shape"):
+        _core.extract_surface(lambda points: np.zeros(3, np.float32), 16)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"resolution": 1}, "resolution must be from 2 to 1024, got 1"),
+        ({"resolution": 5000}, "resolution must be from 2 to 1024, got 5000"),
+        ({"resolution": 16, "iso": -0.1}, "iso must be finite and not negative"),
+        ({"resolution": 16, "iso": np.nan}, "iso must be finite and not negative"),
+        ({"resolution": 16, "coarse_stride": 3}, "power of two, or 0 for automatic, got 3"),
+        ({"resolution": 16, "coarse_stride": -4}, "power of two, or 0 for automatic, got -4"),
+        ({"resolution": 16, "uncertain_band": -1.0}, "uncertain_band must be finite and not negative"),
+        ({"resolution": 16, "columns": np.ones((16, 16), np.uint8)}, r"columns must have shape \[17, 17\]"),
+    ],
+)
+def test_unusable_options_are_named(options: dict, message: str) -> None:
+    with pytest.raises(_core.Error, match=message) as caught:
+        _core.extract_surface(constant(0.0), **options)
+    assert caught.value.code == "invalid_argument"
+
+
+def test_largest_component_keeps_the_largest_and_its_order() -> None:
+    def field(points: NDArray[np.int32]) -> NDArray[np.float32]:
+        balls = [((10, 10, 10), 4), ((30, 30, 30), 8), ((30, 8, 20), 5)]
+        return np.max([r + 0.5 - np.linalg.norm(np.subtract(points, c), axis=1) for c, r in balls], axis=0).astype(
+            np.float32
+        )
+
+    surface = _core.extract_surface(field, 40, dense=True)
+    assert num_components(surface["vertices"], surface["faces"]) == 3
+    vertices, faces = _core.largest_component(surface["vertices"], surface["faces"])
+    assert_closed_manifold(vertices, faces)
+    assert euler_characteristic(vertices, faces) == 2
+    kept = np.linalg.norm(surface["vertices"] - 30.0, axis=1) < 12
+    assert np.array_equal(vertices, surface["vertices"][kept])
+    kept_faces = surface["faces"][kept[surface["faces"]].all(axis=1)]
+    assert np.array_equal(vertices[faces], surface["vertices"][kept_faces])
+
+
+def test_largest_component_of_nothing_is_nothing_and_bad_faces_are_named() -> None:
+    nothing = _core.largest_component(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32))
+    assert [array.shape for array in nothing] == [(0, 3), (0, 3)]
+    with pytest.raises(_core.Error, match="names vertex 7 of 3"):
+        _core.largest_component(np.zeros((3, 3), np.float32), np.array([[0, 1, 7]], np.int32))
