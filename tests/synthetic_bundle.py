@@ -138,7 +138,7 @@ def _blur(source: str, target: str) -> Any:
 
 
 def _shape_nodes(num_channels: int, estimates_size: bool) -> tuple[list[Any], dict[str, Any]]:
-    # Without a mask channel, anything but mid-grey in the red channel counts as the figure.
+    # Without a mask channel, what is far from mid-grey in the red channel counts as the figure.
     mask = (
         [helper.make_node("Slice", ["image", "three", "four", "one_axis"], ["mask"])]
         if num_channels == 4
@@ -172,7 +172,7 @@ def _shape_nodes(num_channels: int, estimates_size: bool) -> tuple[list[Any], di
         "four": np.array([4]),
         "one_axis": np.array([1]),
         "two_sides": np.array([1, 1]),
-        "threshold": np.float32(0.05),
+        "threshold": np.float32(0.27),
         "half": np.float32(0.5),
         "height": np.float32(0.8),
         "rim": np.float32(0.02),
