@@ -15,6 +15,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+
+# Mean difference (of 255) of two reductions of one picture; another layout differs by far more.
+MAX_LAYOUT_DIFFERENCE = 8.0
 
 TABLE_PATH = Path(__file__).parent / "assets.json"
 
@@ -99,6 +103,17 @@ def read_faces(flat: list[int]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     return np.array(faces, dtype=np.int32), np.array(uv_faces, dtype=np.int32)
 
 
+def is_same_layout(first: Path, second: Path) -> bool:
+    """Whether two textures show the same picture at whatever size."""
+    small = []
+    for path in (first, second):
+        with Image.open(path) as image:
+            reduced = image.convert("RGBA").resize((64, 64), Image.Resampling.BOX)
+        pixels = np.asarray(reduced, dtype=np.float64)
+        small.append(pixels[..., :3] * pixels[..., 3:] / 255.0)
+    return float(np.abs(small[0] - small[1]).mean()) < MAX_LAYOUT_DIFFERENCE
+
+
 class AssetStore:
     """The assets folder, read lazily.
 
@@ -165,8 +180,11 @@ class AssetStore:
         )
 
     def texture(self, path: Path) -> Path:
-        """The larger texture of the same name where there is one, else the given file."""
-        return self._larger.get(path.stem.lower(), path)
+        """The larger texture of the same name where there is one of the same layout, else the given file."""
+        larger = self._larger.get(path.stem.lower())
+        if larger is None:
+            return path
+        return path if path.is_file() and not is_same_layout(path, larger) else larger
 
     def skins(self) -> list[SkinTexture]:
         """All plain skins."""

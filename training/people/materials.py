@@ -78,7 +78,7 @@ def sample_cloth_color(rng: np.random.Generator, split: str) -> Color:
     """A colour of cloth: for training mostly neutral, navy, earth or muted, sometimes vivid."""
     kind = rng.random()
     if split == "test":
-        hue, saturation, value = sample_hue(rng, split), rng.uniform(0.3, 0.85), rng.uniform(0.25, 0.9)
+        hue, saturation, value = sample_hue(rng, split), rng.uniform(0.2, 0.75), rng.uniform(0.2, 0.85)
     elif kind < 0.36:
         hue, saturation, value = sample_hue(rng, split), rng.uniform(0.0, 0.07), rng.beta(0.8, 0.8) * 0.88 + 0.06
     elif kind < 0.5:
