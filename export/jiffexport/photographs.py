@@ -1,0 +1,66 @@
+"""Photographs as network inputs, to verify exported graphs with what they will really see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from .errors import ExportError
+
+Segment = Callable[[np.ndarray], np.ndarray]
+"""(1, 3, S, S) in [-1, 1] -> matte (1, 1, S, S) in [0, 1]."""
+
+
+def load_square(path: Path, size_px: int) -> np.ndarray:
+    """A picture, upright, padded to a square and resized.
+
+    Returns
+    -------
+    numpy.ndarray
+        (size_px, size_px, 4) uint8, RGBA; the padding is transparent.
+
+    Raises
+    ------
+    ExportError
+        If the file is not an image.
+    """
+    try:
+        with Image.open(path) as image:
+            picture = ImageOps.exif_transpose(image).convert("RGBA")
+    except (OSError, UnidentifiedImageError) as error:
+        raise ExportError(f"{path}: not a readable image ({error})") from error
+    return np.asarray(ImageOps.pad(picture, (size_px, size_px), color=(0, 0, 0, 0)))
+
+
+def normalize(rgb: np.ndarray) -> np.ndarray:
+    """(S, S, 3) uint8 -> (1, 3, S, S) float32 in [-1, 1]."""
+    scaled = (rgb.astype(np.float32) / 255 - 0.5) / 0.5
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None])
+
+
+def encoder_input(rgba: np.ndarray, num_channels: int, segment: Segment | None = None) -> np.ndarray:
+    """What an encoder sees (docs/conventions.md, Sampling).
+
+    Parameters
+    ----------
+    rgba
+        (S, S, 4) uint8.
+    num_channels
+        3: masked RGB; 4: the mask as well.
+    segment
+        Finds the person where the picture itself is opaque; without it all of the picture counts.
+
+    Returns
+    -------
+    numpy.ndarray
+        (1, num_channels, S, S) float32.
+    """
+    image = normalize(rgba[..., :3])
+    mask = (rgba[..., 3].astype(np.float32) / 255)[None, None]
+    if segment is not None:
+        mask = mask * segment(image)
+    masked = image * mask
+    return np.ascontiguousarray(np.concatenate([masked, mask], 1)[:, :num_channels])
