@@ -51,7 +51,8 @@ class Graph(ABC):
         try:
             return self._run(arrays)
         except (RuntimeError, ValueError) as error:
-            raise EngineError(f"graph '{self.name}' failed: {error}; try another engine") from error
+            reason = " ".join(str(error).split())
+            raise EngineError(f"graph '{self.name}' failed: {reason}; try another engine") from error
 
     @abstractmethod
     def _run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -83,7 +84,8 @@ class Engine(ABC):
         try:
             return self._load(path)
         except Exception as error:  # vendors raise types of their own, unknown until they are imported
-            raise EngineError(f"{self.name} cannot load '{path}': {error}; try another engine") from error
+            reason = " ".join(str(error).split())
+            raise EngineError(f"{self.name} cannot load '{path}': {reason}; try another engine") from error
 
     @abstractmethod
     def _load(self, path: str) -> Graph:
