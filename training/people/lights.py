@@ -78,9 +78,9 @@ def sample_light(rng: np.random.Generator) -> NDArray[np.float64]:
         light += directional_light(direction, power * _tint(rng, 0.1))
     seen = np.maximum(_FRONT_BASIS @ light, 0.0).mean(axis=1)
     # The exposure puts the brightest surfaces near white and keeps the mean away from black.
-    exposure = rng.uniform(0.8, 1.12) / np.quantile(seen, 0.95)
-    exposure = max(exposure, 0.42 / max(float(seen.mean()), 1e-6))
-    return np.asarray(light * min(exposure, 1.25 / float(np.quantile(seen, 0.9))))
+    exposure = rng.uniform(0.85, 1.3) / np.quantile(seen, 0.95)
+    exposure = max(exposure, 0.5 / max(float(seen.mean()), 1e-6))
+    return np.asarray(light * min(exposure, 1.35 / float(np.quantile(seen, 0.9))))
 
 
 def shade(albedo: NDArray[np.floating], normals: NDArray[np.floating], sh: NDArray[np.floating]) -> NDArray[np.float64]:

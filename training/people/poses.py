@@ -41,6 +41,10 @@ BVH_WEIGHTS: dict[str, float] = {
     "fight04": 0.2,
 }
 
+# Share of forearm and hand that may touch the body: hands rest on hips.
+ALLOWED_OVERLAP: dict[str, float] = {"on_hips": 0.05, "bvh": 0.03}
+DEFAULT_OVERLAP = 0.006
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -199,11 +203,15 @@ def _pose_trunk(rig: _Rig, pose: Pose) -> None:
         rig.rotate(f"eye.{side}", Rotation.from_euler("xy", pose.gaze, degrees=True))
 
 
-def sample_pose(rng: np.random.Generator, bvh: dict[str, dict[str, Vector]]) -> Pose:
-    """Draw a pose; most people stand naturally, arms down or bent."""
+def sample_family(rng: np.random.Generator) -> str:
+    """Draw a kind of pose; most people stand naturally, arms down or bent."""
     names = list(FAMILIES)
     probabilities = np.array([FAMILIES[name] for name in names])
-    family = str(rng.choice(names, p=probabilities / probabilities.sum()))
+    return str(rng.choice(names, p=probabilities / probabilities.sum()))
+
+
+def sample_pose(rng: np.random.Generator, family: str, bvh: dict[str, dict[str, Vector]]) -> Pose:
+    """Draw a pose of a family."""
     torso, head, gaze = _sample_trunk(rng)
     if family == "bvh":
         name, extra = _sample_bvh(rng, bvh)

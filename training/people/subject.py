@@ -28,7 +28,15 @@ from training.people.dress import (
 from training.people.identity import Identity, sample_identity
 from training.people.lights import sample_light
 from training.people.outfits import Outfit, garment_labels, sample_outfit
-from training.people.poses import Pose, pose_rotations, sample_pose, spread
+from training.people.poses import (
+    ALLOWED_OVERLAP,
+    DEFAULT_OVERLAP,
+    Pose,
+    pose_rotations,
+    sample_family,
+    sample_pose,
+    spread,
+)
 from training.people.render import Renderer
 from training.people.samples import SampleOptions, Solid, SurfacePoints, draw_samples, exterior_mesh
 from training.people.shards import SPLITS
@@ -92,11 +100,13 @@ class Studio:
         return Subject(arrays, record, pictures, mesh)
 
     def _pose(self, rng: np.random.Generator, identity: Identity) -> tuple[PosedBody, Pose]:
-        """Pose the body; arms that would enter the body are spread, then another pose is drawn."""
+        """Pose the body; arms that would enter the body are spread, then drawn again."""
+        family = sample_family(rng)
+        allowed = ALLOWED_OVERLAP.get(family, DEFAULT_OVERLAP)
         shape = self.body.shape(identity.phenotype, identity.changes, identity.actions)
         best: tuple[float, PosedBody, Pose] | None = None
         for _ in range(MAX_POSE_TRIES):
-            pose = sample_pose(rng, self.bvh)
+            pose = sample_pose(rng, family, self.bvh)
             for _ in range(3):
                 rotations = pose_rotations(pose, self.body, shape.joints)
                 transforms = self.body.bone_transforms(shape.joints, rotations)
@@ -104,7 +114,7 @@ class Studio:
                 overlap = self.arm_overlap(vertices)
                 if best is None or overlap < best[0]:
                     best = overlap, self._grounded(shape, vertices, transforms), pose
-                if best[0] < 0.004:
+                if best[0] <= allowed:
                     return best[1], best[2]
                 pose = spread(pose, 5.0)
         assert best is not None
