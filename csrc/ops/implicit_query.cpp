@@ -162,7 +162,8 @@ void ImplicitQuery::query(const std::vector<TensorView>& maps, const float* poin
     // Large tiles share more; small ones keep every thread busy when there are few points.
     const std::int64_t max_points = std::clamp<std::int64_t>(num_points / (4 * num_threads()), 128, 1024);
     const std::vector<Run> runs = find_runs(points, num_points, max_points);
-    const std::vector<Tile> tiles = cut_tiles(runs, 64, max_points);
+    const std::int64_t max_runs = 72 / packed_->kernel->num_lanes * packed_->kernel->num_lanes;  // full panels
+    const std::vector<Tile> tiles = cut_tiles(runs, max_runs, max_points);
     parallel_for(static_cast<std::int64_t>(tiles.size()),
                  [&](std::int64_t i) { packed_->evaluate(maps, points, runs, tiles[i], values); });
 }

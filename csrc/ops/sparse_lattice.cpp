@@ -1,9 +1,7 @@
 #include "ops/sparse_lattice.h"
 
-#include <algorithm>
 #include <cmath>
 #include <string>
-#include <tuple>
 
 #include "core/status.h"
 
@@ -62,14 +60,16 @@ void SparseLattice::request(int x, int y, int z) {
     }
 }
 
-void SparseLattice::request_corners(const LatticePoint& cell, int stride) {
-    for (int c = 0; c < 8; ++c) {
-        request(cell.x + (c & 1) * stride, cell.y + (c >> 1 & 1) * stride, cell.z + (c >> 2) * stride);
+void SparseLattice::request_block(const LatticePoint& first, int stride, int side) {
+    for (int k = 0; k < side; ++k) {
+        for (int j = 0; j < side; ++j) {
+            for (int i = 0; i < side; ++i) request(first.x + i * stride, first.y + j * stride, first.z + k * stride);
+        }
     }
 }
 
 void SparseLattice::evaluate(const LatticeField& field) {
-    sort_by_columns(requested_);
+    sort_by<&LatticePoint::y, &LatticePoint::x, &LatticePoint::z>(requested_);  // as LatticeField promises
     std::vector<float> values;
     evaluate_field(field, requested_, values);
     for (std::size_t i = 0; i < requested_.size(); ++i) {
@@ -106,12 +106,6 @@ void evaluate_field(const LatticeField& field, const std::vector<LatticePoint>& 
     throw Error(ErrorCode::kInvalidField, "the field is NaN at lattice point (" + std::to_string(p.x) + ", " +
                                               std::to_string(p.y) + ", " + std::to_string(p.z) +
                                               "): check the weights and the feature maps for NaN and infinity");
-}
-
-void sort_by_columns(std::vector<LatticePoint>& points) {
-    std::sort(points.begin(), points.end(), [](const LatticePoint& a, const LatticePoint& b) {
-        return std::tie(a.y, a.x, a.z) < std::tie(b.y, b.x, b.z);
-    });
 }
 
 }  // namespace jiff

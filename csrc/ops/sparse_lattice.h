@@ -1,6 +1,7 @@
 // Field values at the lattice points that were asked for, in blocks that are made where needed.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -30,7 +31,8 @@ class SparseLattice {
 
     // Asks for the value of a point at the next evaluate(), unless it is fixed, known or asked for.
     void request(int x, int y, int z);
-    void request_corners(const LatticePoint& cell, int stride);
+    // The same for the side³ points from `first` on, `stride` apart.
+    void request_block(const LatticePoint& first, int stride, int side);
 
     // One call of the field for all requested points. Throws Error(kInvalidField) on NaN.
     void evaluate(const LatticeField& field);
@@ -85,7 +87,14 @@ class SparseLattice {
 // Calls the field and checks what it returns. Throws Error(kInvalidField) on NaN, naming the point.
 void evaluate_field(const LatticeField& field, const std::vector<LatticePoint>& points, std::vector<float>& values);
 
-// Sorts by (y, x, z): the order that LatticeField promises.
-void sort_by_columns(std::vector<LatticePoint>& points);
+// Sorts by the coordinates in the order given by the three members.
+template <std::int32_t LatticePoint::*kFirst, std::int32_t LatticePoint::*kSecond, std::int32_t LatticePoint::*kThird>
+void sort_by(std::vector<LatticePoint>& points) {
+    const auto key = [](const LatticePoint& p) {
+        return static_cast<std::int64_t>(p.*kFirst) << 42 | static_cast<std::int64_t>(p.*kSecond) << 21 | p.*kThird;
+    };
+    std::sort(points.begin(), points.end(),
+              [&](const LatticePoint& a, const LatticePoint& b) { return key(a) < key(b); });
+}
 
 }  // namespace jiff

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <string>
-#include <tuple>
+#include <utility>
 
 #include "core/status.h"
 #include "ops/marching_cubes.h"
@@ -109,10 +110,10 @@ class Extraction {
             const int half = stride / 2;
             std::vector<LatticePoint> children;
             for (const LatticePoint& cell : cells) {
+                lattice_.request_block(cell, half, 3);
                 for (int c = 0; c < 8; ++c) {
                     const LatticePoint child{cell.x + (c & 1) * half, cell.y + (c >> 1 & 1) * half, cell.z + (c >> 2) * half};
                     if (std::max({child.x, child.y, child.z}) >= options_.resolution) continue;
-                    lattice_.request_corners(child, half);
                     children.push_back(child);
                 }
             }
@@ -153,7 +154,7 @@ class Extraction {
         }
         float fraction = 0.8f;
         while (!wave.empty()) {
-            for (const LatticePoint& cell : wave) lattice_.request_corners(cell, 1);
+            for (const LatticePoint& cell : wave) lattice_.request_block(cell, 1, 2);
             lattice_.evaluate(field_);
             std::vector<LatticePoint> next;
             for (const LatticePoint& cell : wave) enter_neighbors(cell, next);
@@ -162,9 +163,7 @@ class Extraction {
             fraction += (0.95f - fraction) * 0.25f;  // how many waves there are is not known before
             report(progress_, kStage, fraction);
         }
-        std::sort(crossed.begin(), crossed.end(), [](const LatticePoint& a, const LatticePoint& b) {
-            return std::tie(a.z, a.y, a.x) < std::tie(b.z, b.y, b.x);
-        });
+        sort_by<&LatticePoint::z, &LatticePoint::y, &LatticePoint::x>(crossed);
         return crossed;
     }
 
