@@ -17,7 +17,8 @@ from .errors import BundleError
 from .heads import describe_head, pack_heads
 from .nets import ColorNet, ShapeNet
 from .onnx_graph import OPSET, Store
-from .photographs import Segment, encoder_input, load_square, normalize
+from .photographs import Segment, cut_out, encoder_input, load_square, normalize
+from .segmentation import IMAGE_SIZE_PX as SEGMENTATION_SIZE_PX
 from .segmentation import load_modnet, reference_mattes, static_segmentation
 from .to_onnx import encoder_to_onnx, reference_features
 from .verify import EngineReport, Example, compile_graph, installed_engines, verify_graph
@@ -115,13 +116,13 @@ def build_bundle(options: BuildOptions) -> list[ExportedGraph]:
     pictures = [load_square(path, options.frame.image_size_px) for path in options.photographs]
     graphs: list[ExportedGraph] = []
     licenses: dict[str, bytes] = {}
-    segment: Segment | None = None
     if options.segmentation is not None:
         licenses[MODNET_LICENSE_FILE] = _find_license(options.segmentation)
-        graphs.append(_export_segmentation(options.segmentation, pictures, options.store))
+        graphs.append(_export_segmentation(options.segmentation, options.photographs, options.store))
         segment = _segmenter(graphs[0].model)
+        pictures = [cut_out(picture, segment, SEGMENTATION_SIZE_PX) for picture in pictures]
     for name, trained in (("shape_encoder", shape), ("color_encoder", color)):
-        graphs.append(_export_encoder(name, trained, pictures, segment, options))
+        graphs.append(_export_encoder(name, trained, pictures, options))
     heads = {"shape": shape.network.head, "color": color.network.head}
     features = {"shape": ("shape_encoder",), "color": ("shape_encoder", "color_encoder")}
     described = {
@@ -143,9 +144,10 @@ def build_bundle(options: BuildOptions) -> list[ExportedGraph]:
     return graphs
 
 
-def _export_segmentation(path: Path, pictures: Sequence[np.ndarray], store: Store) -> ExportedGraph:
+def _export_segmentation(path: Path, photographs: Sequence[Path], store: Store) -> ExportedGraph:
     modnet = load_modnet(path)
     model = static_segmentation(modnet, store).SerializeToString()
+    pictures = [load_square(photograph, SEGMENTATION_SIZE_PX) for photograph in photographs]
     examples = reference_mattes(modnet, [normalize(picture[..., :3]) for picture in pictures])
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     provenance = (
@@ -160,13 +162,12 @@ def _export_encoder(
     name: str,
     trained: TrainedNetwork[ShapeNet] | TrainedNetwork[ColorNet],
     pictures: Sequence[np.ndarray],
-    segment: Segment | None,
     options: BuildOptions,
 ) -> ExportedGraph:
     num_channels, size_px = trained.network.config.in_channels, options.frame.image_size_px
     encoder = trained.network.encoder
     model = encoder_to_onnx(encoder, (1, num_channels, size_px, size_px), name, options.store)
-    examples = reference_features(encoder, [encoder_input(p, num_channels, segment) for p in pictures])
+    examples = reference_features(encoder, [encoder_input(picture, num_channels) for picture in pictures])
     serialized = model.SerializeToString()
     reports = _verify(name, serialized, examples, options.store)
     provenance = f"{trained.provenance} ({trained.step} training steps)"

@@ -73,7 +73,7 @@ def _read(path: Path) -> dict[str, Any]:
     for field, type_ in _FIELDS.items():
         if not isinstance(checkpoint.get(field), type_):
             got = type(checkpoint[field]).__name__ if field in checkpoint else "nothing"
-            raise CheckpointError(f"{path}: field {field!r} must be a {type_.__name__}, got {got}")
+            raise CheckpointError(f"{path}: field {field!r} must be {type_.__name__}, got {got}")
     return checkpoint
 
 

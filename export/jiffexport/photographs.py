@@ -41,26 +41,32 @@ def normalize(rgb: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None])
 
 
-def encoder_input(rgba: np.ndarray, num_channels: int, segment: Segment | None = None) -> np.ndarray:
-    """What an encoder sees (docs/conventions.md, Sampling).
+def cut_out(rgba: np.ndarray, segment: Segment, segment_size_px: int) -> np.ndarray:
+    """A picture (S, S, 4) whose alpha is multiplied by the matte of the person in it."""
+    size_px = rgba.shape[0]
+    picture = Image.fromarray(rgba)
+    small = picture.resize((segment_size_px, segment_size_px), Image.Resampling.BILINEAR)
+    matte = segment(normalize(np.asarray(small)[..., :3]))[0, 0]
+    mask = Image.fromarray(matte).resize((size_px, size_px), Image.Resampling.BILINEAR)
+    alpha = rgba[..., 3] * np.clip(np.asarray(mask), 0, 1)
+    return np.concatenate([rgba[..., :3], np.rint(alpha).astype(np.uint8)[..., None]], 2)
+
+
+def encoder_input(rgba: np.ndarray, num_channels: int) -> np.ndarray:
+    """What an encoder sees of a picture (docs/conventions.md, Sampling).
 
     Parameters
     ----------
     rgba
-        (S, S, 4) uint8.
+        (S, S, 4) uint8; alpha is the mask.
     num_channels
         3: masked RGB; 4: the mask as well.
-    segment
-        Finds the person where the picture itself is opaque; without it all of the picture counts.
 
     Returns
     -------
     numpy.ndarray
         (1, num_channels, S, S) float32.
     """
-    image = normalize(rgba[..., :3])
     mask = (rgba[..., 3].astype(np.float32) / 255)[None, None]
-    if segment is not None:
-        mask = mask * segment(image)
-    masked = image * mask
+    masked = normalize(rgba[..., :3]) * mask
     return np.ascontiguousarray(np.concatenate([masked, mask], 1)[:, :num_channels])

@@ -1,0 +1,73 @@
+"""Small networks as a training run would leave them, and a stand-in for MODNet's file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from jiffexport.nets import COMPACT_COLOR, COMPACT_SHAPE, ColorNet, ShapeNet
+from onnx import TensorProto, helper, numpy_helper
+
+SHAPE_CONFIG = replace(
+    COMPACT_SHAPE, stem_channels=(8, 16, 16), feature_channels=16, num_stacks=1, hourglass_depth=1
+)
+COLOR_CONFIG = replace(COMPACT_COLOR, base_channels=4, num_blocks=1, shape_feature_channels=16)
+
+
+def checkpoint_of(kind: str) -> dict[str, Any]:
+    """The content of a `shape` or `color` checkpoint."""
+    torch.manual_seed(0)
+    network = ShapeNet(SHAPE_CONFIG) if kind == "shape" else ColorNet(COLOR_CONFIG)
+    return {
+        "kind": kind,
+        "config": network.config.to_dict(),
+        "model": network.state_dict(),
+        "step": 12,
+        "provenance": f"Untrained {kind} network.",
+    }
+
+
+def save_checkpoint(folder: Path, kind: str, **changes: object) -> Path:
+    """Writes `{kind}.pt` with some fields changed."""
+    path = folder / f"{kind}.pt"
+    torch.save(checkpoint_of(kind) | changes, path)
+    return path
+
+
+def write_matting_graph(path: Path) -> Path:
+    """Like MODNet's file: opset 11, dynamic sizes, sizes computed from `Shape`."""
+    generator = np.random.default_rng(5)
+    weight = generator.standard_normal((64, 3, 8, 8)).astype(np.float32) / 14
+    mix = generator.standard_normal((1, 64, 1, 1)).astype(np.float32) / 8
+    nodes = [
+        helper.make_node("Conv", ["input", "weight"], ["low"], strides=[8, 8]),
+        helper.make_node("Relu", ["low"], ["active"]),
+        helper.make_node("Conv", ["active", "mix"], ["mixed"]),
+        helper.make_node("Shape", ["mixed"], ["shape"]),
+        helper.make_node("Mul", ["shape", "factors"], ["size"]),
+        helper.make_node(
+            "Resize",
+            ["mixed", "none", "none", "size"],
+            ["high"],
+            mode="linear",
+            coordinate_transformation_mode="pytorch_half_pixel",
+        ),
+        helper.make_node("Sigmoid", ["high"], ["output"]),
+    ]
+    constants = [
+        numpy_helper.from_array(weight, "weight"),
+        numpy_helper.from_array(mix, "mix"),
+        numpy_helper.from_array(np.array([1, 1, 8, 8]), "factors"),
+        numpy_helper.from_array(np.zeros(0, np.float32), "none"),
+    ]
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ("batch", channels, "height", "width"))
+        for name, channels in (("input", 3), ("output", 1))
+    ]
+    graph = helper.make_graph(nodes, "matting", values[:1], values[1:], constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=6), str(path))
+    return path
