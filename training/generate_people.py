@@ -11,7 +11,9 @@ from pathlib import Path
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m training.generate_people", description=__doc__)
-    parser.add_argument("out", type=Path, help="folder to write {train,test}/00000 ... into; an interrupted run resumes")
+    parser.add_argument(
+        "out", type=Path, help="folder to write {train,test}/00000 ... into; an interrupted run resumes"
+    )
     parser.add_argument("--num-train", type=int, default=400)
     parser.add_argument("--num-test", type=int, default=40)
     parser.add_argument("--first-train", type=int, default=0, help="index of the first training subject")

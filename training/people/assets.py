@@ -132,7 +132,9 @@ class AssetStore:
         self.root = root
         larger = [textures] if textures is not None else []
         larger += [root / "textures"] if (root / "textures").is_dir() else []
-        self._larger = {path.stem.lower(): path for folder in reversed(larger) for path in sorted(folder.glob("*.webp"))}
+        self._larger = {
+            path.stem.lower(): path for folder in reversed(larger) for path in sorted(folder.glob("*.webp"))
+        }
         self._proxies: dict[tuple[str, str], Proxy] = {}
 
     def proxy(self, kind: str, name: str) -> Proxy:
@@ -193,8 +195,12 @@ class AssetStore:
             words = folder.name.split("_")
             if len(words) != 3:
                 continue
-            for path in sorted(folder.glob("textures/*_diffuse*.png")) + sorted(folder.glob("textures/*_diffuse*.webp")):
-                found.append(SkinTexture(path.stem, words[0], words[1], words[2] == "female", self.texture(path)))
+            for path in sorted(folder.glob("textures/*_diffuse*.png")) + sorted(
+                folder.glob("textures/*_diffuse*.webp")
+            ):
+                found.append(
+                    SkinTexture(path.stem, words[0], words[1], words[2] == "female", self.texture(path))
+                )
         if not found:
             raise AssetError(f"no skins in {self.root / 'skins'}")
         return found

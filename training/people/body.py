@@ -277,10 +277,10 @@ def build_body_file(path: Path, num_samples: int = 1500) -> None:
 
     others = np.flatnonzero(~is_phenotype)
     starts, indices, offsets = [0], [], []
-    for row in others:
-        moved = np.flatnonzero(np.abs(shapes[row]).max(axis=1) > 2e-5)
+    for other in others:
+        moved = np.flatnonzero(np.abs(shapes[other]).max(axis=1) > 2e-5)
         indices.append(moved)
-        offsets.append(shapes[row][moved])
+        offsets.append(shapes[other][moved])
         starts.append(starts[-1] + len(moved))
 
     np.savez_compressed(

@@ -55,12 +55,12 @@ class View:
 
 def camera_rotation(yaw_deg: float, pitch_deg: float, roll_deg: float) -> NDArray[np.float64]:
     """Rotation (3, 3) from the world to the camera's axes x right, y up, z toward the camera."""
-    return np.asarray(
-        Rotation.from_euler("ZXY", [roll_deg, pitch_deg, yaw_deg], degrees=True).as_matrix()
-    )
+    return np.asarray(Rotation.from_euler("ZXY", [roll_deg, pitch_deg, yaw_deg], degrees=True).as_matrix())
 
 
-def view_matrix(rotation: NDArray[np.floating], center: NDArray[np.floating], size_m: float) -> NDArray[np.float64]:
+def view_matrix(
+    rotation: NDArray[np.floating], center: NDArray[np.floating], size_m: float
+) -> NDArray[np.float64]:
     """`view_from_world` (4, 4) of a camera: isotropic scale 2 / size_m, y flipped, `center` at 0."""
     matrix = np.eye(4)
     matrix[:3, :3] = (2.0 / size_m) * np.diag([1.0, -1.0, 1.0]) @ rotation
@@ -78,9 +78,7 @@ def to_pixels(view: NDArray[np.floating], size_px: int) -> NDArray[np.float64]:
     return np.asarray(((view[:, :2] + 1.0) * size_px - 1.0) / 2.0)
 
 
-def sample_angles(
-    rng: np.random.Generator, num_views: int, split: str
-) -> list[tuple[float, str]]:
+def sample_angles(rng: np.random.Generator, num_views: int, split: str) -> list[tuple[float, str]]:
     """Yaw in degrees and framing of each view, stratified.
 
     Training: half within 50 degrees of the front, half anywhere; half show the whole figure.

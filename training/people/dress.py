@@ -59,15 +59,38 @@ def vertex_normals(vertices: Array, faces: NDArray[np.int32]) -> Array:
     return (normals / np.maximum(lengths, 1e-12)).astype(np.float32)
 
 
-def fit_proxy(proxy: Proxy, rest_vertices: Array) -> Array:
-    """Rest vertices (N, 3) in metres of a proxy on a body (V, 3): blended references plus offsets."""
+def fit_proxy(proxy: Proxy, rest_vertices: Array, slack_m: float = 0.0) -> Array:
+    """Rest vertices (N, 3) in metres of a proxy on a body (V, 3): blended references plus offsets.
+
+    `slack_m` moves cloth away from the body along its normals, evenly over folds and seams.
+    """
     offsets = proxy.offsets.copy()
     for axis, name in enumerate("xyz"):
         first, second, distance_dm = proxy.scale[name]
         distance_m = abs(float(rest_vertices[first, axis] - rest_vertices[second, axis]))
         offsets[:, axis] *= distance_m / distance_dm
     blended = np.einsum("nk,nka->na", proxy.weights, rest_vertices[proxy.references])
-    return (blended + offsets).astype(np.float32)
+    fitted = (blended + offsets).astype(np.float32)
+    if slack_m == 0.0:
+        return fitted
+    return fitted + np.float32(slack_m) * smooth_normals(fitted, proxy.faces)
+
+
+def smooth_normals(vertices: Array, faces: NDArray[np.int32], num_rounds: int = 8) -> Array:
+    """Unit normals (N, 3), each the mean over a neighbourhood of `num_rounds` edges."""
+    from scipy.sparse import coo_matrix
+
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    edges = np.concatenate([edges, edges[:, ::-1]])
+    size = len(vertices)
+    graph = coo_matrix(
+        (np.ones(len(edges), np.float32), (edges[:, 0], edges[:, 1])), shape=(size, size)
+    ).tocsr()
+    normals = vertex_normals(vertices, faces)
+    for _ in range(num_rounds):
+        normals = normals + graph @ normals
+        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+    return normals.astype(np.float32)
 
 
 def proxy_skin_weights(proxy: Proxy, body: Body) -> Array:
@@ -199,7 +222,7 @@ def visible_faces(proxy: Proxy, over: list[Proxy]) -> NDArray[np.bool_]:
     for other in over:
         if other.depth > proxy.depth and len(other.hides):
             covered |= other.hides[proxy.references].all(axis=1)
-    return ~covered[proxy.faces].all(axis=1)
+    return np.asarray(~covered[proxy.faces].all(axis=1))
 
 
 def proxy_parts(
@@ -209,11 +232,12 @@ def proxy_parts(
     visible: NDArray[np.bool_],
     label: NDArray[np.int32],
     materials: list[Material],
+    slack_m: float = 0.0,
 ) -> list[Part]:
     """A worn proxy as one part a material; `label` (F,) says which of them each face has."""
     body = wardrobe.body
     weights = wardrobe.weights(proxy)
-    rest = fit_proxy(proxy, posed.rest)
+    rest = fit_proxy(proxy, posed.rest, slack_m)
     vertices = skin(rest, weights, posed.transforms)
     normals = vertex_normals(vertices, proxy.faces)
     parts = []

@@ -72,7 +72,13 @@ def generate(
         return 0
     setup = _Setup(out, seed, assets, textures, options or SubjectOptions())
     # Thread counts must be set before the libraries load in a worker.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "IGL_NUM_THREADS", "LP_NUM_THREADS"):
+    for name in (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "IGL_NUM_THREADS",
+        "LP_NUM_THREADS",
+    ):
         if num_workers > 1:
             os.environ.setdefault(name, "1")
     if num_workers == 1:

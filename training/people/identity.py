@@ -112,7 +112,9 @@ def sample_changes(rng: np.random.Generator, names: list[str]) -> dict[str, floa
 
 def sample_actions(rng: np.random.Generator) -> dict[str, float]:
     """A facial expression: often neutral or a smile, sometimes speaking, surprised or stern."""
-    kind = rng.choice(["neutral", "smile", "laugh", "speak", "surprise", "stern"], p=[0.34, 0.3, 0.1, 0.12, 0.06, 0.08])
+    kind = rng.choice(
+        ["neutral", "smile", "laugh", "speak", "surprise", "stern"], p=[0.34, 0.3, 0.1, 0.12, 0.06, 0.08]
+    )
     s = float(rng.uniform(0.35, 1.0))
     both: dict[str, float] = {}
     single: dict[str, float] = {}

@@ -73,7 +73,9 @@ def sample_light(rng: np.random.Generator) -> NDArray[np.float64]:
     for _ in range(int(rng.integers(1, 4))):
         azimuth = rng.normal(0.0, 1.1)
         height = np.clip(rng.normal(0.5, 0.4), -0.4, 1.3)
-        direction = np.array([np.sin(azimuth) * np.cos(height), np.sin(height), np.cos(azimuth) * np.cos(height)])
+        direction = np.array(
+            [np.sin(azimuth) * np.cos(height), np.sin(height), np.cos(azimuth) * np.cos(height)]
+        )
         power = rng.gamma(2.0, 0.35)
         light += directional_light(direction, power * _tint(rng, 0.1))
     seen = np.maximum(_FRONT_BASIS @ light, 0.0).mean(axis=1)
@@ -83,7 +85,9 @@ def sample_light(rng: np.random.Generator) -> NDArray[np.float64]:
     return np.asarray(light * min(exposure, 1.35 / float(np.quantile(seen, 0.9))))
 
 
-def shade(albedo: NDArray[np.floating], normals: NDArray[np.floating], sh: NDArray[np.floating]) -> NDArray[np.float64]:
+def shade(
+    albedo: NDArray[np.floating], normals: NDArray[np.floating], sh: NDArray[np.floating]
+) -> NDArray[np.float64]:
     """Lit sRGB colours (N, 3) in [0, 1] of albedos (N, 3) in [0, 1] under a light (9, 3)."""
     radiance = np.maximum(sh_basis(normals) @ sh, 0.0)
     linear = np.asarray(albedo, dtype=np.float64) ** 2.2 * radiance

@@ -83,7 +83,11 @@ def sample_cloth_color(rng: np.random.Generator, split: str) -> Color:
     if split == "test" and kind < 0.7:
         hue, saturation, value = sample_hue(rng, split), rng.uniform(0.2, 0.75), rng.uniform(0.2, 0.85)
     elif kind < 0.36 or split == "test":
-        hue, saturation, value = sample_hue(rng, split), rng.uniform(0.0, 0.07), rng.beta(0.8, 0.8) * 0.88 + 0.06
+        hue, saturation, value = (
+            sample_hue(rng, split),
+            rng.uniform(0.0, 0.07),
+            rng.beta(0.8, 0.8) * 0.88 + 0.06,
+        )
     elif kind < 0.5:
         hue, saturation, value = rng.uniform(205, 235), rng.uniform(0.3, 0.75), rng.uniform(0.15, 0.5)
     elif kind < 0.62:
@@ -98,7 +102,10 @@ def sample_cloth_color(rng: np.random.Generator, split: str) -> Color:
 def texture_statistics(path: Path, uv: NDArray[np.float32]) -> tuple[float, Color]:
     """Mean luminance and mean colour (sRGB, 0..1) of a texture at texture coordinates (T, 2)."""
     with Image.open(path) as image:
-        pixels = np.asarray(image.convert("RGB").resize((256, 256), Image.Resampling.BOX), dtype=np.float64) / 255.0
+        pixels = (
+            np.asarray(image.convert("RGB").resize((256, 256), Image.Resampling.BOX), dtype=np.float64)
+            / 255.0
+        )
     column = np.clip((uv[:, 0] % 1.0) * 256, 0, 255).astype(int)
     row = np.clip((1.0 - uv[:, 1] % 1.0) * 256, 0, 255).astype(int)
     color = pixels[row, column].mean(axis=0)
@@ -173,6 +180,15 @@ def hair_material(color: Color, texture: Path, uv: NDArray[np.float32], dye: flo
     )
 
 
+def brow_material(hair_color: Color, texture: Path) -> Material:
+    """Brows: the hair's colour, less black where skin shows between the hairs."""
+    light = tuple(
+        0.8 * channel + 0.2 * skin for channel, skin in zip(hair_color, (0.5, 0.36, 0.28), strict=True)
+    )
+    color = (light[0], light[1], light[2])
+    return Material(texture, alpha_min=0.45, dye=1.0, fold_strength=0.0, colors=(color, color))
+
+
 def skin_material(rng: np.random.Generator, texture: Path) -> Material:
     """A skin, a little lighter or darker, redder or yellower than its texture."""
     shade = rng.uniform(0.82, 1.08)
@@ -186,7 +202,14 @@ def eye_image(rng: np.random.Generator, size_px: int = 256) -> NDArray[np.uint8]
     axis = (np.arange(size_px) + 0.5) / size_px * 2 - 1
     x, y = np.meshgrid(axis, axis)
     radius, angle = np.hypot(x, y), np.arctan2(y, x)
-    iris_colors = ((0.23, 0.13, 0.07), (0.35, 0.21, 0.1), (0.42, 0.33, 0.16), (0.32, 0.4, 0.25), (0.32, 0.46, 0.6), (0.45, 0.52, 0.56))
+    iris_colors = (
+        (0.23, 0.13, 0.07),
+        (0.35, 0.21, 0.1),
+        (0.42, 0.33, 0.16),
+        (0.32, 0.4, 0.25),
+        (0.32, 0.46, 0.6),
+        (0.45, 0.52, 0.56),
+    )
     iris = np.array(iris_colors[int(rng.choice(6, p=[0.38, 0.24, 0.1, 0.08, 0.13, 0.07]))])
     iris = np.clip(iris * rng.uniform(0.8, 1.2), 0, 1)
     white = np.array([0.86, 0.84, 0.82]) * rng.uniform(0.92, 1.03)

@@ -37,16 +37,29 @@ FEMALE_HAIR = {
     "short03": 0.7,
     "afro01": 0.3,
 }
-MALE_HAIR = {"short01": 1.6, "short02": 2.2, "short03": 1.4, "short04": 2.0, "afro01": 0.3, "ponytail01": 0.25}
+MALE_HAIR = {
+    "short01": 1.6,
+    "short02": 2.2,
+    "short03": 1.4,
+    "short04": 2.0,
+    "afro01": 0.3,
+    "ponytail01": 0.25,
+}
 MIN_PIECE_SHARE = 0.03
 MAX_PIECES = 4
+SLACK_M = (0.002, 0.009)
+MAX_SLACK_M = 0.02
 
 
 @dataclass(frozen=True)
 class Outfit:
-    """Names of all that a person wears; `hair` is None for a bald head."""
+    """Names of all that a person wears, the suit first; `hair` is None for a bald head.
+
+    `slack_m` is how much further from the body the suit lies than it was designed.
+    """
 
     garments: tuple[str, ...]
+    slack_m: float
     hair: str | None
     eyebrows: str
     eyelashes: str
@@ -77,6 +90,7 @@ def sample_outfit(rng: np.random.Generator, identity: Identity) -> Outfit:
     teeth = asset_names("teeth")
     return Outfit(
         tuple(garments),
+        float(np.clip(rng.normal(*SLACK_M), 0.0, MAX_SLACK_M)),
         hair,
         brows[int(rng.integers(len(brows)))],
         lashes[int(rng.integers(len(lashes)))],
@@ -103,7 +117,10 @@ class _Key:
         return hash((self.proxy.kind, self.proxy.name))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and (self.proxy.kind, self.proxy.name) == (other.proxy.kind, other.proxy.name)
+        return isinstance(other, _Key) and (self.proxy.kind, self.proxy.name) == (
+            other.proxy.kind,
+            other.proxy.name,
+        )
 
 
 @lru_cache(maxsize=64)

@@ -289,7 +289,11 @@ def _on_hips(rng: np.random.Generator) -> tuple[Arm, Arm]:
 
 
 def _hands_front(rng: np.random.Generator) -> tuple[Arm, Arm]:
-    flexion, elbow, twist = _normal(rng, 22, 8, 8, 40), _normal(rng, 62, 14, 35, 95), _normal(rng, 42, 6, 28, 52)
+    flexion, elbow, twist = (
+        _normal(rng, 22, 8, 8, 40),
+        _normal(rng, 62, 14, 35, 95),
+        _normal(rng, 42, 6, 28, 52),
+    )
 
     def one() -> Arm:
         return Arm(
@@ -362,7 +366,9 @@ def _sample_stance(rng: np.random.Generator) -> tuple[Leg, Leg]:
 
 def _sample_walk(rng: np.random.Generator) -> tuple[Leg, Leg]:
     stride = _normal(rng, 20, 6, 8, 34)
-    front = Leg(flexion=stride, abduction=1.5, knee=_normal(rng, 10, 6, 2, 30), turn=_normal(rng, 5, 4, -3, 14))
+    front = Leg(
+        flexion=stride, abduction=1.5, knee=_normal(rng, 10, 6, 2, 30), turn=_normal(rng, 5, 4, -3, 14)
+    )
     back = Leg(
         flexion=-0.6 * stride, abduction=1.5, knee=_normal(rng, 16, 8, 3, 40), turn=_normal(rng, 5, 4, -3, 14)
     )

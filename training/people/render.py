@@ -58,7 +58,7 @@ class Renderer:
             raise RenderError("rendering needs `pip install moderngl`") from error
         self._gl: Any = moderngl
         try:
-            self.context: Any = moderngl.create_context(standalone=True, backend="egl", require=400)
+            self.context: Any = self._gl.create_context(standalone=True, backend="egl", require=400)
         except Exception as error:  # moderngl raises plain Exception for each missing piece
             raise RenderError(
                 f"no OpenGL 4.0 context over EGL ({error}); install libegl1 and a driver: the NVIDIA one, "
@@ -93,7 +93,9 @@ class Renderer:
             side = max(image.size)
             if side > self._max_texture_px:
                 scale = self._max_texture_px / side
-                image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BOX)
+                image = image.resize(
+                    (round(image.width * scale), round(image.height * scale)), Image.Resampling.BOX
+                )
             self._textures[source] = self._upload(np.asarray(image))
         return self._textures[source]
 
@@ -137,7 +139,13 @@ class Scene:
         for part in parts:
             corner, uv_corner = part.faces.reshape(-1), part.uv_faces.reshape(-1)
             data = np.concatenate(
-                [part.vertices[corner], part.normals[corner], part.uv[uv_corner], part.pattern_points[corner]], axis=1
+                [
+                    part.vertices[corner],
+                    part.normals[corner],
+                    part.uv[uv_corner],
+                    part.pattern_points[corner],
+                ],
+                axis=1,
             ).astype(np.float32)
             buffer = context.buffer(data.tobytes())
             layout = [(buffer, "3f 3f 2f 3f", "position", "normal", "uv", "pattern_point")]
@@ -161,7 +169,7 @@ class Scene:
         rotation : (3, 3) from the world to the camera's axes, y up, in which `sh` (9, 3) is given.
         """
         renderer = self._renderer
-        program = renderer._picture
+        program: Any = renderer._picture
         drawn_to, resolved = renderer.frame(size_px)
         drawn_to.use()
         renderer.context.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
@@ -179,7 +187,9 @@ class Scene:
             program["alpha_min"].value = drawn.part.material.alpha_min
             drawn.picture.render()
         renderer.context.copy_framebuffer(resolved, drawn_to)
-        raw = np.frombuffer(resolved.read(components=4, alignment=1), dtype=np.uint8).reshape(size_px, size_px, 4)
+        raw = np.frombuffer(resolved.read(components=4, alignment=1), dtype=np.uint8).reshape(
+            size_px, size_px, 4
+        )
         picture = raw.copy()
         # The mean over samples is premultiplied by coverage.
         edge = (raw[..., 3] > 0) & (raw[..., 3] < 255)
@@ -192,7 +202,7 @@ class Scene:
     ) -> NDArray[np.uint8]:
         """Unlit sRGB colour and alpha (N, 4) of points on the parts, at full texture detail."""
         renderer, context = self._renderer, self._renderer.context
-        program = renderer._points
+        program: Any = renderer._points
         num = len(part_index)
         height = max(1, -(-num // GRID_WIDTH))
         target = context.framebuffer([context.renderbuffer((GRID_WIDTH, height), 4)])

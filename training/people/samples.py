@@ -132,7 +132,12 @@ def _draw(rng: np.random.Generator, soup: _Soup, num: int) -> SurfacePoints:
     normals = blend(soup.normals)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
     return SurfacePoints(
-        blend(soup.corners), normals, soup.part_index[rows], blend(soup.uv), blend(soup.pattern_points), weights
+        blend(soup.corners),
+        normals,
+        soup.part_index[rows],
+        blend(soup.uv),
+        blend(soup.pattern_points),
+        weights,
     )
 
 
@@ -168,7 +173,9 @@ def exterior_points(
         drawn = _draw(rng, soup, int(missing * 1.2) + 2000)
         color = scene.albedo(drawn.part_index, drawn.uv, drawn.pattern_points)
         good = color[:, 3] >= 255.0 * alpha_min[drawn.part_index]
-        good[good] = is_exterior(solid, drawn.points[good], drawn.normals[good], is_closed[drawn.part_index[good]])
+        good[good] = is_exterior(
+            solid, drawn.points[good], drawn.normals[good], is_closed[drawn.part_index[good]]
+        )
         if good.mean() < 0.02:
             raise ValueError("almost none of the surface is exterior: the parts do not bound a solid")
         kept.append(drawn.take(good))
@@ -192,9 +199,9 @@ def draw_samples(
 
     sigma = np.where(np.arange(options.num_near) % 2 == 0, *NEAR_SIGMAS_M)
     distance = rng.normal(0.0, 1.0, options.num_near) * sigma
-    near = surface.points[: options.num_near] + (distance[:, None] * surface.normals[: options.num_near]).astype(
-        np.float32
-    )
+    near = surface.points[: options.num_near] + (
+        distance[:, None] * surface.normals[: options.num_near]
+    ).astype(np.float32)
     low, high = solid.vertices.min(axis=0), solid.vertices.max(axis=0)
     uniform = rng.uniform(low - UNIFORM_MARGIN_M, high + UNIFORM_MARGIN_M, (options.num_uniform, 3))
     uniform = uniform.astype(np.float32)

@@ -92,7 +92,8 @@ out vec4 color;
 void main() {
     vec4 surface = albedo(v_uv, v_pattern_point);
     // Holes are cut a sample at a time: an edge of hair is as smooth as an edge of a mesh.
-    float coverage = alpha_min > 0.0 ? clamp((surface.a - alpha_min) / max(fwidth(surface.a), 0.05) + 0.5, 0.0, 1.0) : 1.0;
+    float edge = (surface.a - alpha_min) / max(fwidth(surface.a), 0.05);
+    float coverage = alpha_min > 0.0 ? clamp(edge + 0.5, 0.0, 1.0) : 1.0;
     int samples = int(coverage * 4.0 + 0.5);
     if (samples == 0) discard;
     gl_SampleMask[0] = (1 << samples) - 1;

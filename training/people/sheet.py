@@ -10,7 +10,9 @@ from PIL import Image, ImageDraw
 from training.people.shards import is_complete, picture_name, read_record
 
 
-def contact_sheet(folders: list[Path], cell_px: int = 256, ground: tuple[int, int, int] = (128, 128, 128)) -> Image.Image:
+def contact_sheet(
+    folders: list[Path], cell_px: int = 256, ground: tuple[int, int, int] = (128, 128, 128)
+) -> Image.Image:
     """One row a subject, one cell a view, on a plain ground, with framing and yaw written in."""
     records = [read_record(folder) for folder in folders]
     columns = max(len(record["views"]) for record in records)

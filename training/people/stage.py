@@ -39,14 +39,21 @@ def stage(out: Path, assets: Path, textures: Path | None = None) -> int:
         data = json.loads((store.proxy_folder(kind, name) / f"{name}.json").read_text())
         kept = {key: data[key] for key in KEPT_KEYS}
         kept["materials"] = [{"mapDiffuse": data["materials"][0].get("mapDiffuse")}]
-        kept["metadata"] = {key: data["metadata"].get(key) for key in ("deleteVerts", "z_depth") if key in data["metadata"]}
+        kept["metadata"] = {
+            key: data["metadata"].get(key) for key in ("deleteVerts", "z_depth") if key in data["metadata"]
+        }
         (folder / f"{name}.json.gz").write_bytes(gzip.compress(json.dumps(kept).encode(), mtime=0))
         if proxy.texture is not None:
             # Saved under the name that the asset gives, where the store looks for larger textures.
             stem = Path(kept["materials"][0]["mapDiffuse"]).stem
             _save_texture(proxy.texture, out / "textures" / f"{stem}.webp")
     for skin in store.skins():
-        folder = out / "skins" / f"{skin.age_group}_{skin.race}_{'female' if skin.is_female else 'male'}" / "textures"
+        folder = (
+            out
+            / "skins"
+            / f"{skin.age_group}_{skin.race}_{'female' if skin.is_female else 'male'}"
+            / "textures"
+        )
         folder.mkdir(parents=True, exist_ok=True)
         _save_texture(skin.texture, folder / f"{skin.name}.webp")
     return sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
@@ -63,7 +70,9 @@ def _save_texture(source: Path, target: Path) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m training.people.stage", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m training.people.stage", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("out", type=Path, help="folder to write; replaced if it is there")
     parser.add_argument("--assets", type=Path, default=os.environ.get("MAKEHUMAN_DATA"))
     parser.add_argument("--textures", type=Path, default=None)

@@ -68,7 +68,9 @@ class Subject:
 class Studio:
     """Everything that is loaded once a process: body, assets, poses, renderer."""
 
-    def __init__(self, assets: Path, textures: Path | None = None, options: SubjectOptions | None = None) -> None:
+    def __init__(
+        self, assets: Path, textures: Path | None = None, options: SubjectOptions | None = None
+    ) -> None:
         self.options = options or SubjectOptions()
         self.store = AssetStore(assets, textures)
         self.body: Body = load_body(assets)
@@ -180,15 +182,19 @@ class Studio:
         for proxy in sorted(garments, key=lambda g: g.depth):
             visible = visible_faces(proxy, garments)
             looks = self._cloth_materials(rng, split, proxy, keeps_look)
-            seen += proxy_parts(proxy, self.wardrobe, posed, visible, garment_labels(proxy, body), looks)
+            slack_m = outfit.slack_m if proxy.name == outfit.garments[0] else 0.0
+            label = garment_labels(proxy, body)
+            seen += proxy_parts(proxy, self.wardrobe, posed, visible, label, looks, slack_m)
         others: list[Proxy] = [self.store.proxy("eyebrows", outfit.eyebrows)]
         others += [self.store.proxy("eyelashes", outfit.eyelashes), self.store.proxy("teeth", outfit.teeth)]
         if outfit.hair is not None:
             others.append(self.store.proxy("hair", outfit.hair))
         for proxy in others:
             assert proxy.texture is not None
-            if proxy.kind in ("hair", "eyebrows"):
+            if proxy.kind == "hair":
                 look = materials.hair_material(hair_color, proxy.texture, proxy.uv)
+            elif proxy.kind == "eyebrows":
+                look = materials.brow_material(hair_color, proxy.texture)
             else:
                 look = materials.Material(proxy.texture, alpha_min=0.3)
             everything = np.ones(len(proxy.faces), dtype=bool)
@@ -212,7 +218,12 @@ class Studio:
         return looks
 
     def _views(
-        self, rng: np.random.Generator, split: str, parts: list[Part], posed: PosedBody, surface: SurfacePoints
+        self,
+        rng: np.random.Generator,
+        split: str,
+        parts: list[Part],
+        posed: PosedBody,
+        surface: SurfacePoints,
     ) -> tuple[list[cameras.View], list[NDArray[np.float64]]]:
         num = self.options.num_test_views if split == "test" else self.options.num_train_views
         drawn = [np.unique(part.faces) for part in parts]
@@ -227,7 +238,10 @@ class Studio:
             rotation = cameras.camera_rotation(yaw, pitch, roll)
             seen = points @ rotation.T
             joints = posed.joints @ rotation.T
-            place = {name: joints[self.body.bone_index[name]] for name in ("spine02", "root", "lowerleg01.L", "lowerleg01.R")}
+            place = {
+                name: joints[self.body.bone_index[name]]
+                for name in ("spine02", "root", "lowerleg01.L", "lowerleg01.R")
+            }
             head = seen[is_head]
             marks = cameras.Landmarks(
                 low=seen.min(axis=0)[:2],
