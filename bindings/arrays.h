@@ -16,8 +16,8 @@ inline Shape shape_of(const pybind11::array& array) { return {array.shape(), arr
 // `array` as contiguous values of type T; nothing is converted from another type.
 // `expected` has -1 for axes of any length. Throws Error(kInvalidArgument) with what came.
 template <typename T>
-pybind11::array_t<T, pybind11::array::c_style> checked_array(const pybind11::array& array, const Shape& expected,
-                                                             const std::string& name) {
+pybind11::array_t<T, pybind11::array::c_style> checked_array(const pybind11::array& array,
+                                                             const Shape& expected, const std::string& name) {
     const Shape shape = shape_of(array);
     bool fits = shape.size() == expected.size();
     for (std::size_t axis = 0; fits && axis < shape.size(); ++axis) {
@@ -28,8 +28,8 @@ pybind11::array_t<T, pybind11::array::c_style> checked_array(const pybind11::arr
         std::string wanted = to_string(expected);
         for (std::size_t at; (at = wanted.find("-1")) != std::string::npos;) wanted.replace(at, 2, "*");
         throw Error(ErrorCode::kInvalidArgument,
-                    name + " must have shape " + wanted + " and type " + std::string(pybind11::str(type)) + ", got " +
-                        to_string(shape) + " and " + std::string(pybind11::str(array.dtype())));
+                    name + " must have shape " + wanted + " and type " + std::string(pybind11::str(type)) +
+                        ", got " + to_string(shape) + " and " + std::string(pybind11::str(array.dtype())));
     }
     return pybind11::array_t<T, pybind11::array::c_style>::ensure(array);
 }

@@ -77,16 +77,20 @@ FloatArray query(const ImplicitQuery& implicit, const std::vector<py::array>& ma
     return values;
 }
 
-py::tuple arrays_of(std::vector<std::array<float, 3>>&& vertices, std::vector<std::array<std::int32_t, 3>>&& faces) {
-    return py::make_tuple(array_from_rows<float>(std::move(vertices), 3), array_from_rows<std::int32_t>(std::move(faces), 3));
+py::tuple arrays_of(std::vector<std::array<float, 3>>&& vertices,
+                    std::vector<std::array<std::int32_t, 3>>&& faces) {
+    return py::make_tuple(array_from_rows<float>(std::move(vertices), 3),
+                          array_from_rows<std::int32_t>(std::move(faces), 3));
 }
 
 py::tuple marching_cubes(const py::array& volume, float iso) {
     const FloatArray checked = checked_array<float>(volume, {-1, -1, -1}, "volume");
-    const std::int64_t size_z = checked.shape(0) - 1, size_y = checked.shape(1) - 1, size_x = checked.shape(2) - 1;
+    const std::int64_t size_z = checked.shape(0) - 1, size_y = checked.shape(1) - 1,
+                       size_x = checked.shape(2) - 1;
     if (std::min({size_x, size_y, size_z}) < 1) {
-        throw Error(ErrorCode::kInvalidArgument,
-                    "volume must have at least two points along each axis, got " + to_string(shape_of(checked)));
+        throw Error(
+            ErrorCode::kInvalidArgument,
+            "volume must have at least two points along each axis, got " + to_string(shape_of(checked)));
     }
     const auto values = checked.unchecked<3>();
     SurfaceBuilder builder(static_cast<int>(size_x), static_cast<int>(size_y), iso);
@@ -96,7 +100,8 @@ py::tuple marching_cubes(const py::array& volume, float iso) {
             for (int y = 0; y < size_y; ++y) {
                 for (int x = 0; x < size_x; ++x) {
                     std::array<float, 8> corners;
-                    for (int c = 0; c < 8; ++c) corners[c] = values(z + (c >> 2), y + (c >> 1 & 1), x + (c & 1));
+                    for (int c = 0; c < 8; ++c)
+                        corners[c] = values(z + (c >> 2), y + (c >> 1 & 1), x + (c & 1));
                     builder.add_cell(x, y, z, corners);
                 }
             }
@@ -117,11 +122,13 @@ LatticeField field_of(const py::function& callable) {
     };
 }
 
-py::dict extract(const py::function& field, int resolution, float iso, int coarse_stride, float uncertain_band,
-                 bool dense, const std::optional<py::array>& columns, const ProgressCallback& progress) {
+py::dict extract(const py::function& field, int resolution, float iso, int coarse_stride,
+                 float uncertain_band, bool dense, const std::optional<py::array>& columns,
+                 const ProgressCallback& progress) {
     ExtractionOptions options{resolution, iso, coarse_stride, uncertain_band, dense, {}};
     if (columns) {
-        const auto checked = checked_array<std::uint8_t>(*columns, {resolution + 1, resolution + 1}, "columns");
+        const auto checked =
+            checked_array<std::uint8_t>(*columns, {resolution + 1, resolution + 1}, "columns");
         options.columns.assign(checked.data(), checked.data() + checked.size());
     }
     Surface surface;
@@ -149,7 +156,8 @@ py::tuple keep_largest(const py::array& vertices, const py::array& faces) {
     for (const auto& face : surface.faces) {
         for (const std::int32_t vertex : face) {
             if (vertex < 0 || vertex >= static_cast<std::int64_t>(surface.vertices.size())) {
-                throw Error(ErrorCode::kInvalidArgument, "a face names vertex " + std::to_string(vertex) + " of " +
+                throw Error(ErrorCode::kInvalidArgument, "a face names vertex " + std::to_string(vertex) +
+                                                             " of " +
                                                              std::to_string(surface.vertices.size()));
             }
         }
@@ -167,8 +175,9 @@ void bind_ops(py::module_& module) {
     module.def("num_threads", &num_threads, "Threads that work on one operator; JIFF_NUM_THREADS sets it.");
     module.def("parallel_for", &parallel_for, py::arg("num_chunks"), py::arg("run"),
                py::call_guard<py::gil_scoped_release>(), "Runs run(0) to run(num_chunks - 1) on the pool.");
-    module.def("simd_level", [] { return std::string(name(choose_simd_level())); },
-               "The level that the next ImplicitQuery takes; JIFF_SIMD_LEVEL forces it.");
+    module.def(
+        "simd_level", [] { return std::string(name(choose_simd_level())); },
+        "The level that the next ImplicitQuery takes; JIFF_SIMD_LEVEL forces it.");
     module.def("supported_simd_levels", [] {
         std::vector<std::string> names;
         for (const SimdLevel level : supported_simd_levels()) names.emplace_back(name(level));
@@ -183,13 +192,15 @@ void bind_ops(py::module_& module) {
              "Evaluates points (N, 3) on maps (1, C, H, W); returns (N, num_outputs).")
         .def_property_readonly("num_feature_channels", &ImplicitQuery::num_feature_channels)
         .def_property_readonly("num_outputs", &ImplicitQuery::num_outputs);
-    module.def("marching_cubes", &marching_cubes, py::arg("volume"), py::arg("iso"),
-               "Runs over every cell of volume[z, y, x]; returns vertices (N, 3) as (x, y, z) and faces (M, 3).");
-    module.def("extract_surface", &extract, py::arg("field"), py::arg("resolution"), py::arg("iso") = 0.5f,
-               py::arg("coarse_stride") = 0, py::arg("uncertain_band") = ExtractionOptions{}.uncertain_band,
-               py::arg("dense") = false, py::arg("columns") = py::none(), py::arg("progress") = ProgressCallback{},
-               "Extracts the surface of field((N, 3) int32 lattice points) -> (N,) float32. Returns vertices, "
-               "faces, num_queries_asked and num_queries_ideal.");
+    module.def(
+        "marching_cubes", &marching_cubes, py::arg("volume"), py::arg("iso"),
+        "Runs over every cell of volume[z, y, x]; returns vertices (N, 3) as (x, y, z) and faces (M, 3).");
+    module.def(
+        "extract_surface", &extract, py::arg("field"), py::arg("resolution"), py::arg("iso") = 0.5f,
+        py::arg("coarse_stride") = 0, py::arg("uncertain_band") = ExtractionOptions{}.uncertain_band,
+        py::arg("dense") = false, py::arg("columns") = py::none(), py::arg("progress") = ProgressCallback{},
+        "Extracts the surface of field((N, 3) int32 lattice points) -> (N,) float32. Returns vertices, "
+        "faces, num_queries_asked and num_queries_ideal.");
     module.def("largest_component", &keep_largest, py::arg("vertices"), py::arg("faces"),
                "Keeps the connected component with the most faces.");
 }

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reference.feature_sampling import sample_features
 
 from jiffsdk import _core
+from reference.feature_sampling import sample_features
 
 
 @given(
@@ -55,7 +55,11 @@ def test_strided_arrays_are_read_as_they_look() -> None:
     [
         (np.ones((2, 3, 4, 4), np.float32), np.ones((5, 2), np.float32), r"map .* got \[2, 3, 4, 4\]"),
         (np.ones((1, 3, 4, 4)), np.ones((5, 2), np.float32), "map .* float32, got .* float64"),
-        (np.ones((1, 3, 0, 4), np.float32), np.ones((5, 2), np.float32), r"no empty axis, got \[1, 3, 0, 4\]"),
+        (
+            np.ones((1, 3, 0, 4), np.float32),
+            np.ones((5, 2), np.float32),
+            r"no empty axis, got \[1, 3, 0, 4\]",
+        ),
         (np.ones((1, 3, 4, 4), np.float32), np.ones((5, 3), np.float32), r"xy must have shape \[\*, 2\]"),
     ],
 )

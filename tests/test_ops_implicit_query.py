@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from reference import implicit_query as reference
 
 from jiffsdk import _core
+from reference import implicit_query as reference
 
 Layers = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
@@ -117,7 +117,9 @@ def test_a_nan_in_the_features_reaches_the_values_it_touches_and_no_others(simd_
 
 
 def test_no_points_give_no_values(simd_level: str) -> None:
-    values = _core.ImplicitQuery(random_layers([4, 8, 2])).query(random_maps([3]), np.zeros((0, 3), np.float32))
+    values = _core.ImplicitQuery(random_layers([4, 8, 2])).query(
+        random_maps([3]), np.zeros((0, 3), np.float32)
+    )
     assert values.shape == (0, 2)
 
 

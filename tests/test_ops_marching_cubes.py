@@ -7,6 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from jiffsdk import _core
 from reference import marching_cubes as reference
 from reference.mesh_properties import (
     assert_closed_manifold,
@@ -14,9 +17,6 @@ from reference.mesh_properties import (
     num_components,
     signed_volume,
 )
-from scipy.ndimage import gaussian_filter
-
-from jiffsdk import _core
 
 ISO = 0.5
 
@@ -155,7 +155,9 @@ def test_flips_and_axis_permutations_keep_the_surface() -> None:
             original[:, list(order)] = back
             original = original[:, ::-1]
             assert np.abs(sorted_rows(original) - sorted_rows(vertices)).max() < 1e-4
-            assert signed_volume(moved_vertices, moved_faces) == pytest.approx(signed_volume(vertices, faces), rel=0.01)
+            assert signed_volume(moved_vertices, moved_faces) == pytest.approx(
+                signed_volume(vertices, faces), rel=0.01
+            )
 
 
 def sorted_rows(points: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -7,6 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, gaussian_filter
+
+from jiffsdk import _core
 from reference import surface_extraction as reference
 from reference.mesh_properties import (
     assert_closed_manifold,
@@ -14,9 +17,6 @@ from reference.mesh_properties import (
     num_components,
     signed_volume,
 )
-from scipy.ndimage import binary_dilation, gaussian_filter
-
-from jiffsdk import _core
 
 Field = Callable[[NDArray[np.int32]], NDArray[np.float32]]
 
@@ -54,7 +54,9 @@ def capsules(resolution: int, transition: float) -> Field:
         for start, end, radius in parts:
             axis = np.subtract(end, start)
             along = np.clip((view - start) @ axis / (axis @ axis), 0, 1)
-            distance = np.minimum(distance, np.linalg.norm(view - start - along[:, None] * axis, axis=1) - radius)
+            distance = np.minimum(
+                distance, np.linalg.norm(view - start - along[:, None] * axis, axis=1) - radius
+            )
         return (1 / (1 + np.exp(2.2 * distance / transition))).astype(np.float32)
 
     return field
@@ -114,16 +116,22 @@ def test_dense_extraction_is_marching_cubes_of_the_dense_truth(resolution: int, 
     smoothness=st.sampled_from([2.0, 3.0, 5.0]),
     stride=st.sampled_from([0, 1, 2, 4]),
 )
-def test_sparse_equals_dense_on_smooth_fields(resolution: int, seed: int, smoothness: float, stride: int) -> None:
+def test_sparse_equals_dense_on_smooth_fields(
+    resolution: int, seed: int, smoothness: float, stride: int
+) -> None:
     field = smooth_field(resolution, seed, smoothness)
     recorder = Recorder(field)
     # A band of 0.5 refines wherever the field is not exactly 0 or 1, so nothing can hide.
-    sparse = _core.extract_surface(recorder, resolution, coarse_stride=stride, uncertain_band=0.5 * max(stride, 1))
+    sparse = _core.extract_surface(
+        recorder, resolution, coarse_stride=stride, uncertain_band=0.5 * max(stride, 1)
+    )
     dense = _core.extract_surface(field, resolution, dense=True)
     assert_same_surface(sparse, dense)
     assert_closed_manifold(sparse["vertices"], sparse["faces"])
     assert sparse["num_queries_asked"] == recorder.num_asked
-    assert sparse["num_queries_ideal"] == reference.num_queries_ideal(reference.dense_values(field, resolution), 0.5)
+    assert sparse["num_queries_ideal"] == reference.num_queries_ideal(
+        reference.dense_values(field, resolution), 0.5
+    )
 
 
 @given(
@@ -136,7 +144,8 @@ def test_whatever_holds_a_coarse_point_is_found(resolution: int, balls: list[tup
     def field(points: NDArray[np.int32]) -> NDArray[np.float32]:
         centres = [np.array(ball[:3]) * (resolution - 8) + 4 for ball in balls]
         inside = [
-            np.linalg.norm(points - centre, axis=1) < ball[3] for centre, ball in zip(centres, balls, strict=True)
+            np.linalg.norm(points - centre, axis=1) < ball[3]
+            for centre, ball in zip(centres, balls, strict=True)
         ]
         return np.any(inside, axis=0).astype(np.float32)
 
@@ -152,7 +161,9 @@ def test_rough_fields_are_closed_and_asked_once(resolution: int, seed: int, with
     rng = np.random.default_rng(seed)
     field = lookup(rng.random((resolution + 1,) * 3) ** 2)
     columns = (rng.random((resolution + 1,) * 2) < 0.8).astype(np.uint8) if with_columns else None
-    sparse = _core.extract_surface(Recorder(field), resolution, coarse_stride=4, uncertain_band=0.0, columns=columns)
+    sparse = _core.extract_surface(
+        Recorder(field), resolution, coarse_stride=4, uncertain_band=0.0, columns=columns
+    )
     dense = _core.extract_surface(field, resolution, dense=True, columns=columns)
     assert_closed_manifold(sparse["vertices"], sparse["faces"])
     dense_triangles = set(map(bytes, np.ascontiguousarray(dense["vertices"][dense["faces"]])))
@@ -228,7 +239,10 @@ def test_closed_columns_cut_the_surface_and_are_not_asked() -> None:
     assert_closed_manifold(surface["vertices"], surface["faces"])
     assert surface["vertices"][:, :2].min(axis=0).tolist() == [4.5, 9.5]
     assert surface["vertices"][:, :2].max(axis=0).tolist() == [29.5, 19.5]
-    assert _core.extract_surface(constant(1.0), 32, columns=np.zeros((33, 33), np.uint8))["faces"].shape == (0, 3)
+    assert _core.extract_surface(constant(1.0), 32, columns=np.zeros((33, 33), np.uint8))["faces"].shape == (
+        0,
+        3,
+    )
 
 
 @pytest.mark.parametrize("dense", [False, True])
@@ -245,7 +259,8 @@ def test_nan_is_an_error_that_names_the_point(dense: bool) -> None:
 
 def test_infinite_values_are_values() -> None:
     surface = _core.extract_surface(
-        lambda points: np.where(np.linalg.norm(points - 8, axis=1) < 4, np.inf, -np.inf).astype(np.float32), 16
+        lambda points: np.where(np.linalg.norm(points - 8, axis=1) < 4, np.inf, -np.inf).astype(np.float32),
+        16,
     )
     assert_closed_manifold(surface["vertices"], surface["faces"])
     assert np.isfinite(surface["vertices"]).all()
@@ -304,9 +319,9 @@ def test_unusable_options_are_named(options: dict, message: str) -> None:
 def test_largest_component_keeps_the_largest_and_its_order() -> None:
     def field(points: NDArray[np.int32]) -> NDArray[np.float32]:
         balls = [((10, 10, 10), 4), ((30, 30, 30), 8), ((30, 8, 20), 5)]
-        return np.max([r + 0.5 - np.linalg.norm(np.subtract(points, c), axis=1) for c, r in balls], axis=0).astype(
-            np.float32
-        )
+        return np.max(
+            [r + 0.5 - np.linalg.norm(np.subtract(points, c), axis=1) for c, r in balls], axis=0
+        ).astype(np.float32)
 
     surface = _core.extract_surface(field, 40, dense=True)
     assert num_components(surface["vertices"], surface["faces"]) == 3

@@ -8,9 +8,12 @@ namespace jiff {
 
 const char* name(SimdLevel level) noexcept {
     switch (level) {
-        case SimdLevel::kPortable: return "portable";
-        case SimdLevel::kAvx2: return "avx2";
-        case SimdLevel::kAvx512: return "avx512";
+        case SimdLevel::kPortable:
+            return "portable";
+        case SimdLevel::kAvx2:
+            return "avx2";
+        case SimdLevel::kAvx512:
+            return "avx512";
     }
     return "unknown";
 }
@@ -20,8 +23,9 @@ std::vector<SimdLevel> supported_simd_levels() {
 #if defined(JIFF_HAVE_X86_KERNELS)
     // The compiler's check also asks whether the operating system saves the wide registers.
     const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+    const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") &&
+                            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+                            __builtin_cpu_supports("avx512bw");
     if (has_avx2) levels.push_back(SimdLevel::kAvx2);
     if (has_avx512) levels.push_back(SimdLevel::kAvx512);
 #endif
@@ -37,8 +41,9 @@ SimdLevel choose_simd_level() {
         if (std::string(wanted) == name(level)) return level;
         supported += (supported.empty() ? "" : ", ") + std::string(name(level));
     }
-    throw Error(ErrorCode::kInvalidArgument, "JIFF_SIMD_LEVEL is '" + std::string(wanted) +
-                                                 "', which is unknown or not supported here; supported: " + supported);
+    throw Error(ErrorCode::kInvalidArgument,
+                "JIFF_SIMD_LEVEL is '" + std::string(wanted) +
+                    "', which is unknown or not supported here; supported: " + supported);
 }
 
 }  // namespace jiff

@@ -14,7 +14,8 @@ using ProgressCallback = std::function<bool(const std::string& stage, float frac
 // Reports, and throws Error(kCancelled) when the caller asks to stop.
 inline void report(const ProgressCallback& progress, const std::string& stage, float fraction) {
     if (progress && !progress(stage, fraction)) {
-        throw Error(ErrorCode::kCancelled, "reconstruction cancelled by its progress callback during '" + stage + "'");
+        throw Error(ErrorCode::kCancelled,
+                    "reconstruction cancelled by its progress callback during '" + stage + "'");
     }
 }
 

@@ -8,15 +8,15 @@
 namespace jiff {
 
 enum class ErrorCode {
-    kInvalidArgument,   // an option or array that cannot be used
-    kInvalidImage,      // a photograph that cannot be used
-    kInvalidMask,       // a mask that is empty or of the wrong size
-    kNoPerson,          // nobody was found in the photograph
-    kEmptySurface,      // the implicit function has no surface inside the frame
-    kInvalidField,      // the implicit function returned NaN
-    kBundle,            // a bundle file is missing, altered, truncated or of a newer schema
-    kEngine,            // an engine is unknown, missing or failed
-    kCancelled,         // the caller's progress callback asked to stop
+    kInvalidArgument,  // an option or array that cannot be used
+    kInvalidImage,     // a photograph that cannot be used
+    kInvalidMask,      // a mask that is empty or of the wrong size
+    kNoPerson,         // nobody was found in the photograph
+    kEmptySurface,     // the implicit function has no surface inside the frame
+    kInvalidField,     // the implicit function returned NaN
+    kBundle,           // a bundle file is missing, altered, truncated or of a newer schema
+    kEngine,           // an engine is unknown, missing or failed
+    kCancelled,        // the caller's progress callback asked to stop
 };
 
 // "invalid_argument" for kInvalidArgument, and so on: the spelling that Python sees.

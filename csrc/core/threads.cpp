@@ -34,14 +34,16 @@ int requested_num_threads() {
     char* end = nullptr;
     const long value = std::strtol(text, &end, 10);
     if (*end != '\0' || value < 1 || value > 1024) {
-        throw Error(ErrorCode::kInvalidArgument,
-                    "JIFF_NUM_THREADS must be a whole number from 1 to 1024, got '" + std::string(text) + "'");
+        throw Error(
+            ErrorCode::kInvalidArgument,
+            "JIFF_NUM_THREADS must be a whole number from 1 to 1024, got '" + std::string(text) + "'");
     }
     return static_cast<int>(value);
 }
 
 struct Job {
-    Job(std::int64_t num_chunks, const std::function<void(std::int64_t)>& run) : run(run), num_chunks(num_chunks) {}
+    Job(std::int64_t num_chunks, const std::function<void(std::int64_t)>& run)
+        : run(run), num_chunks(num_chunks) {}
 
     const std::function<void(std::int64_t)>& run;
     std::int64_t num_chunks;
@@ -97,9 +99,9 @@ class Pool {
     static void help(const std::shared_ptr<Shared>& shared) {
         std::unique_lock<std::mutex> lock(shared->mutex);
         for (;;) {
-            const auto unfinished = std::find_if(shared->jobs.begin(), shared->jobs.end(), [](const Job* job) {
-                return job->next.load() < job->num_chunks;
-            });
+            const auto unfinished =
+                std::find_if(shared->jobs.begin(), shared->jobs.end(),
+                             [](const Job* job) { return job->next.load() < job->num_chunks; });
             if (unfinished == shared->jobs.end()) {
                 shared->wake.wait(lock);
                 continue;

@@ -51,18 +51,21 @@ PointTexels point_texels(float view_x, float view_y, std::int64_t height, std::i
                        0.0f};
     const bool not_a_number = std::isnan(view_x) || std::isnan(view_y);
     if (not_a_number) texels.otherwise = std::numeric_limits<float>::quiet_NaN();
-    texels.inside = !not_a_number && x.first_weight + x.second_weight > 0.0f && y.first_weight + y.second_weight > 0.0f;
+    texels.inside =
+        !not_a_number && x.first_weight + x.second_weight > 0.0f && y.first_weight + y.second_weight > 0.0f;
     return texels;
 }
 
 }  // namespace
 
 void check_feature_map(const TensorView& map) {
-    const bool fits = map.shape.size() == 4 && map.shape[0] == 1 &&
-                      std::all_of(map.shape.begin(), map.shape.end(), [](std::int64_t side) { return side >= 1; });
+    const bool fits =
+        map.shape.size() == 4 && map.shape[0] == 1 &&
+        std::all_of(map.shape.begin(), map.shape.end(), [](std::int64_t side) { return side >= 1; });
     if (!fits || !map.data) {
-        throw Error(ErrorCode::kInvalidArgument,
-                    "a feature map must have shape [1, C, H, W] with no empty axis, got " + to_string(map.shape));
+        throw Error(
+            ErrorCode::kInvalidArgument,
+            "a feature map must have shape [1, C, H, W] with no empty axis, got " + to_string(map.shape));
     }
 }
 

@@ -35,13 +35,16 @@ void check_layers(const std::vector<HeadLayer>& layers) {
         }
         if (i == 0) {
             num_raw = weight[1];
-            if (num_raw < 2) fail("layer 0: weight must take at least one feature and the depth, got " + to_string(weight));
+            if (num_raw < 2)
+                fail("layer 0: weight must take at least one feature and the depth, got " +
+                     to_string(weight));
         } else if (weight[1] != num_previous + num_raw) {
             fail(layer + ": weight must take " + std::to_string(num_previous) + " hidden and " +
                  std::to_string(num_raw) + " input channels, got " + to_string(weight));
         }
         if (bias != Shape{weight[0]}) {
-            fail(layer + ": bias must have shape [" + std::to_string(weight[0]) + "], got " + to_string(bias));
+            fail(layer + ": bias must have shape [" + std::to_string(weight[0]) + "], got " +
+                 to_string(bias));
         }
         num_previous = weight[0];
     }
@@ -76,7 +79,8 @@ std::vector<Tile> cut_tiles(const std::vector<Run>& runs, std::int64_t max_runs,
     std::vector<Tile> tiles;
     for (std::int64_t r = 0; r < static_cast<std::int64_t>(runs.size()); ++r) {
         const Run& run = runs[r];
-        if (!tiles.empty() && tiles.back().num_runs < max_runs && run.end - tiles.back().begin <= max_points) {
+        if (!tiles.empty() && tiles.back().num_runs < max_runs &&
+            run.end - tiles.back().begin <= max_points) {
             ++tiles.back().num_runs;
             tiles.back().end = run.end;
         } else {
@@ -88,8 +92,8 @@ std::vector<Tile> cut_tiles(const std::vector<Run>& runs, std::int64_t max_runs,
 
 // Memory of one thread, kept between tiles.
 struct Scratch {
-    AlignedBuffer features;  // panels of runs, feature channels
-    AlignedBuffer shared;    // panels of runs, the feature part of every layer
+    AlignedBuffer features;   // panels of runs, feature channels
+    AlignedBuffer shared;     // panels of runs, the feature part of every layer
     AlignedBuffer hidden[2];  // panels of points, hidden channels and depth
     std::vector<float> run_xy;
     std::vector<LaneSegment> segments;         // of all panels of points, offsets into `shared`
@@ -129,15 +133,18 @@ ImplicitQuery::ImplicitQuery(const HeadConfig& config) : packed_(std::make_uniqu
         const std::int64_t num_out = layer.weight.shape()[0], num_in = layer.weight.shape()[1];
         const float* weight = layer.weight.data();
         p.first_rows.push_back(static_cast<std::int64_t>(feature_rows.size()));
-        for (std::int64_t row = 0; row < num_out; ++row) feature_rows.push_back(weight + row * num_in + num_previous);
+        for (std::int64_t row = 0; row < num_out; ++row)
+            feature_rows.push_back(weight + row * num_in + num_previous);
         p.biases.insert(p.biases.end(), layer.bias.data(), layer.bias.data() + num_out);
-        p.hidden_parts.emplace_back(*p.kernel, num_out, num_previous + 1, [&](std::int64_t row, std::int64_t column) {
-            return weight[row * num_in + (column < num_previous ? column : num_in - 1)];
-        });
+        p.hidden_parts.emplace_back(
+            *p.kernel, num_out, num_previous + 1, [&](std::int64_t row, std::int64_t column) {
+                return weight[row * num_in + (column < num_previous ? column : num_in - 1)];
+            });
         num_previous = num_out;
     }
-    p.feature_part = PackedMatrix(*p.kernel, static_cast<std::int64_t>(feature_rows.size()), p.num_features,
-                                  [&](std::int64_t row, std::int64_t column) { return feature_rows[row][column]; });
+    p.feature_part =
+        PackedMatrix(*p.kernel, static_cast<std::int64_t>(feature_rows.size()), p.num_features,
+                     [&](std::int64_t row, std::int64_t column) { return feature_rows[row][column]; });
 }
 
 ImplicitQuery::~ImplicitQuery() = default;
@@ -162,7 +169,8 @@ void ImplicitQuery::query(const std::vector<TensorView>& maps, const float* poin
     // Large tiles share more; small ones keep every thread busy when there are few points.
     const std::int64_t max_points = std::clamp<std::int64_t>(num_points / (4 * num_threads()), 128, 1024);
     const std::vector<Run> runs = find_runs(points, num_points, max_points);
-    const std::int64_t max_runs = 72 / packed_->kernel->num_lanes * packed_->kernel->num_lanes;  // full panels
+    const std::int64_t max_runs =
+        72 / packed_->kernel->num_lanes * packed_->kernel->num_lanes;  // full panels
     const std::vector<Tile> tiles = cut_tiles(runs, max_runs, max_points);
     parallel_for(static_cast<std::int64_t>(tiles.size()),
                  [&](std::int64_t i) { packed_->evaluate(maps, points, runs, tiles[i], values); });
@@ -170,7 +178,8 @@ void ImplicitQuery::query(const std::vector<TensorView>& maps, const float* poin
 
 // Fills scratch.shared with W_features · f + bias of every layer, a lane for each run of the tile.
 void ImplicitQuery::Packed::share_columns(const std::vector<TensorView>& maps, const float* points,
-                                          const std::vector<Run>& runs, const Tile& tile, Scratch& scratch) const {
+                                          const std::vector<Run>& runs, const Tile& tile,
+                                          Scratch& scratch) const {
     const std::int64_t lanes = kernel->num_lanes;
     const std::int64_t num_panels = (tile.num_runs + lanes - 1) / lanes;
     const std::int64_t feature_stride = num_features * lanes;
@@ -215,7 +224,8 @@ void ImplicitQuery::Packed::evaluate(const std::vector<TensorView>& maps, const 
     for (std::int64_t panel = 0; panel < num_panels; ++panel) {
         const std::int64_t first_point = tile.begin + panel * lanes;
         const std::int64_t end_point = std::min(first_point + lanes, tile.end);
-        for (std::int64_t point = first_point; point < end_point; point = std::min(runs[run].end, end_point)) {
+        for (std::int64_t point = first_point; point < end_point;
+             point = std::min(runs[run].end, end_point)) {
             if (point == runs[run].end) ++run;
             const std::int64_t r = run - tile.first_run;
             scratch.segments.push_back({static_cast<std::int32_t>(point - first_point),
@@ -262,14 +272,17 @@ void ImplicitQuery::Packed::evaluate(const std::vector<TensorView>& maps, const 
             for (std::int64_t output = 0; output < num_outputs; ++output) {
                 const float value = inputs[i / lanes * panel_stride + output * lanes + i % lanes];
                 values[(first_point + i) * num_outputs + output] =
-                    not_a_number ? std::numeric_limits<float>::quiet_NaN() : outside ? 0.0f : activate(value);
+                    not_a_number ? std::numeric_limits<float>::quiet_NaN()
+                    : outside    ? 0.0f
+                                 : activate(value);
             }
         }
     }
 }
 
 float ImplicitQuery::Packed::activate(float value) const {
-    return activation == HeadActivation::kSigmoid ? 1.0f / (1.0f + std::exp(-value)) : (std::tanh(value) + 1.0f) * 0.5f;
+    return activation == HeadActivation::kSigmoid ? 1.0f / (1.0f + std::exp(-value))
+                                                  : (std::tanh(value) + 1.0f) * 0.5f;
 }
 
 }  // namespace jiff

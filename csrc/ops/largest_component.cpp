@@ -27,7 +27,8 @@ Surface largest_component(const Surface& surface) {
 
     std::vector<std::int64_t> num_faces(surface.vertices.size(), 0);
     for (const auto& face : surface.faces) ++num_faces[root_of(face[0])];
-    const auto kept = static_cast<std::int32_t>(std::max_element(num_faces.begin(), num_faces.end()) - num_faces.begin());
+    const auto kept =
+        static_cast<std::int32_t>(std::max_element(num_faces.begin(), num_faces.end()) - num_faces.begin());
 
     std::vector<std::int32_t> new_index(surface.vertices.size(), -1);
     for (std::size_t v = 0; v < surface.vertices.size(); ++v) {
@@ -36,7 +37,8 @@ Surface largest_component(const Surface& surface) {
         largest.vertices.push_back(surface.vertices[v]);
     }
     for (const auto& face : surface.faces) {
-        if (new_index[face[0]] >= 0) largest.faces.push_back({new_index[face[0]], new_index[face[1]], new_index[face[2]]});
+        if (new_index[face[0]] >= 0)
+            largest.faces.push_back({new_index[face[0]], new_index[face[1]], new_index[face[2]]});
     }
     return largest;
 }

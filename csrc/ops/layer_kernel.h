@@ -13,15 +13,17 @@ struct LaneSegment {
     std::int32_t offset;
 };
 
-// Activations stand in panels of `num_lanes` points: value(channel, lane) = panel[channel * num_lanes + lane].
-// Weights stand in strips of `num_rows` outputs:    value(row, depth)    = strip[depth * num_rows + row].
+// Activations stand in panels of `num_lanes` points: value(channel, lane) = panel[channel * num_lanes +
+// lane]. Weights stand in strips of `num_rows` outputs:    value(row, depth)    = strip[depth * num_rows +
+// row].
 struct LayerKernel {
     int num_rows;
     int num_lanes;
 
     // products[num_rows][num_lanes] (+)= strip · panel over `depth` channels. Each product is one sum in
     // the order of the channels, whatever stands in the other rows and lanes.
-    void (*multiply)(std::int64_t depth, const float* strip, const float* panel, float* products, bool accumulate);
+    void (*multiply)(std::int64_t depth, const float* strip, const float* panel, float* products,
+                     bool accumulate);
 
     // products[row][lane] += bias[row]
     void (*add_bias)(std::int64_t num_rows, const float* bias, float* products);

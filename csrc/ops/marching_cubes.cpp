@@ -21,6 +21,7 @@ void SurfaceBuilder::add_cell(int x, int y, int z, const std::array<float, 8>& c
     }
     int inside = 0;
     for (int c = 0; c < 8; ++c) inside |= (corners[c] > iso_) << c;
+    if (inside == 0 || inside == 255) return;
     for (const auto& triangle : marching_cubes_table()[inside]) {
         std::array<std::int32_t, 3> face;
         for (int i = 0; i < 3; ++i) face[i] = vertex_on(cell_edges()[triangle[i]], x, y, z, corners);
@@ -42,7 +43,8 @@ std::int32_t SurfaceBuilder::vertex_on(const CellEdge& edge, int x, int y, int z
     float parameter = (iso_ - first) / (second - first);
     if (!(parameter > 0.001f)) parameter = 0.001f;  // also where infinite values leave no number
     if (parameter > 0.999f) parameter = 0.999f;
-    std::array<float, 3> position = {static_cast<float>(point[0]), static_cast<float>(point[1]), static_cast<float>(point[2])};
+    std::array<float, 3> position = {static_cast<float>(point[0]), static_cast<float>(point[1]),
+                                     static_cast<float>(point[2])};
     position[edge.axis] += parameter;
     vertex = static_cast<std::int32_t>(vertices.size());
     vertices.push_back(position);

@@ -30,7 +30,7 @@ class SurfaceBuilder {
     // Cells must come in ascending order of z. `corners` in the order of CellEdge's corners, without NaN.
     void add_cell(int x, int y, int z, const std::array<float, 8>& corners);
 
-    std::vector<std::array<float, 3>> vertices;      // lattice coordinates
+    std::vector<std::array<float, 3>> vertices;  // lattice coordinates
     std::vector<std::array<std::int32_t, 3>> faces;
 
   private:
@@ -38,8 +38,8 @@ class SurfaceBuilder {
 
     int row_length_;  // lattice points along x
     float iso_;
-    int layer_ = -1;                        // z of the cells that come now
-    std::int32_t layer_begin_ = 0;          // first vertex made by this layer of cells
+    int layer_ = -1;                         // z of the cells that come now
+    std::int32_t layer_begin_ = 0;           // first vertex made by this layer of cells
     std::int32_t previous_layer_begin_ = 0;  // and by the layer below
     // The last vertex of each edge position: along x and y on even and odd planes, along z between them.
     // One older than the layers that can share it belongs to another z.

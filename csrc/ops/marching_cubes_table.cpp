@@ -27,14 +27,17 @@ int edge_between(int corner_a, int corner_b) {
     const auto& edges = cell_edges();
     for (int e = 0; e < 12; ++e) {
         const CellEdge& edge = edges[e];
-        if (edge.first_corner == std::min(corner_a, corner_b) && edge.second_corner == std::max(corner_a, corner_b)) return e;
+        if (edge.first_corner == std::min(corner_a, corner_b) &&
+            edge.second_corner == std::max(corner_a, corner_b))
+            return e;
     }
     throw std::logic_error("two corners of a cell that no edge joins");
 }
 
 // The corners of the face of `axis` at `side`, counter-clockwise seen from outside the cell.
 std::array<int, 4> face_corners(int axis, int side) {
-    const int u = 1 << (axis + 1) % 3, v = 1 << (axis + 2) % 3, base = side << axis;  // u × v points along the axis
+    const int u = 1 << (axis + 1) % 3, v = 1 << (axis + 2) % 3,
+              base = side << axis;  // u × v points along the axis
     if (side == 1) return {base, base | u, base | u | v, base | v};
     return {base, base | v, base | u | v, base | u};
 }
@@ -77,7 +80,8 @@ std::vector<Loop> trace_loops(int inside) {
 bool share_face(const CellEdge& a, const CellEdge& b) {
     for (int axis = 0; axis < 3; ++axis) {
         const int bit = 1 << axis;
-        const int sides = (a.first_corner & bit) + (a.second_corner & bit) + (b.first_corner & bit) + (b.second_corner & bit);
+        const int sides = (a.first_corner & bit) + (a.second_corner & bit) + (b.first_corner & bit) +
+                          (b.second_corner & bit);
         if (sides == 0 || sides == 4 * bit) return true;
     }
     return false;
@@ -87,7 +91,9 @@ bool share_face(const CellEdge& a, const CellEdge& b) {
 int squared_length(const CellEdge& a, const CellEdge& b) {
     int sum = 0;
     for (int axis = 0; axis < 3; ++axis) {
-        const auto twice = [&](const CellEdge& edge) { return (edge.first_corner >> axis & 1) + (edge.second_corner >> axis & 1); };
+        const auto twice = [&](const CellEdge& edge) {
+            return (edge.first_corner >> axis & 1) + (edge.second_corner >> axis & 1);
+        };
         sum += (twice(a) - twice(b)) * (twice(a) - twice(b));
     }
     return sum;
@@ -110,9 +116,11 @@ int triangulate(const Loop& loop, int first, int last, CellTriangles& triangles)
     for (int apex = first + 1; apex < last; ++apex) {
         CellTriangles before, after;
         const std::array<int, 4> costs = {cost_of_diagonal(first, apex), cost_of_diagonal(apex, last),
-                                          triangulate(loop, first, apex, before), triangulate(loop, apex, last, after)};
+                                          triangulate(loop, first, apex, before),
+                                          triangulate(loop, apex, last, after)};
         int cost = 0;
-        for (const int part : costs) cost = cost == kImpossible || part == kImpossible ? kImpossible : cost + part;
+        for (const int part : costs)
+            cost = cost == kImpossible || part == kImpossible ? kImpossible : cost + part;
         if (cost >= best) continue;
         best = cost;
         triangles = before;

@@ -33,15 +33,17 @@ class PackedMatrix {
     }
 
     std::int64_t num_rows() const { return num_rows_; }
-    std::int64_t padded_rows() const { return (num_rows_ + kernel_->num_rows - 1) / kernel_->num_rows * kernel_->num_rows; }
+    std::int64_t padded_rows() const {
+        return (num_rows_ + kernel_->num_rows - 1) / kernel_->num_rows * kernel_->num_rows;
+    }
 
     // products(panel p) = matrix · inputs(panel p) for num_panels panels, whose starts lie input_stride and
     // product_stride floats apart; padded_rows() rows of products are written. As soon as some rows are
     // final, finish(panel, first_row, num_rows, products_of_first_row) is called, without padding rows.
     // Sums run in the order of the depth, so a point's result does not depend on its panel or lane.
     template <typename Finish>
-    void multiply(const float* inputs, std::int64_t input_stride, float* products, std::int64_t product_stride,
-                  std::int64_t num_panels, const Finish& finish) const {
+    void multiply(const float* inputs, std::int64_t input_stride, float* products,
+                  std::int64_t product_stride, std::int64_t num_panels, const Finish& finish) const {
         const std::int64_t lanes = kernel_->num_lanes, strip_rows = kernel_->num_rows;
         for (std::int64_t begin = 0; begin < depth_; begin += block_depth_) {
             const std::int64_t block_depth = std::min(block_depth_, depth_ - begin);

@@ -40,13 +40,15 @@ void SparseLattice::evaluate_coarse(const LatticeField& field, int stride) {
     evaluate_field(field, points, values);
     coarse_values_.assign(coarse_index(0, 0, num_coarse_points_), 0.0f);
     for (std::size_t i = 0; i < points.size(); ++i) {
-        coarse_values_[coarse_index(points[i].x / stride, points[i].y / stride, points[i].z / stride)] = values[i];
+        coarse_values_[coarse_index(points[i].x / stride, points[i].y / stride, points[i].z / stride)] =
+            values[i];
     }
 }
 
 std::array<float, 8> SparseLattice::coarse_corners(int x, int y, int z) const {
     std::array<float, 8> corners;
-    for (int c = 0; c < 8; ++c) corners[c] = coarse_values_[coarse_index(x + (c & 1), y + (c >> 1 & 1), z + (c >> 2))];
+    for (int c = 0; c < 8; ++c)
+        corners[c] = coarse_values_[coarse_index(x + (c & 1), y + (c >> 1 & 1), z + (c >> 2))];
     return corners;
 }
 
@@ -54,7 +56,8 @@ void SparseLattice::request(int x, int y, int z) {
     if (is_fixed(x, y, z) || !mark(x, y, z, kRequested)) return;
     const int stride = coarse_stride_;
     if (stride > 0 && x % stride == 0 && y % stride == 0 && z % stride == 0) {
-        block_at(x, y, z).values[point_index(x, y, z)] = coarse_values_[coarse_index(x / stride, y / stride, z / stride)];
+        block_at(x, y, z).values[point_index(x, y, z)] =
+            coarse_values_[coarse_index(x / stride, y / stride, z / stride)];
     } else {
         requested_.push_back({x, y, z});
     }
@@ -63,7 +66,8 @@ void SparseLattice::request(int x, int y, int z) {
 void SparseLattice::request_block(const LatticePoint& first, int stride, int side) {
     for (int k = 0; k < side; ++k) {
         for (int j = 0; j < side; ++j) {
-            for (int i = 0; i < side; ++i) request(first.x + i * stride, first.y + j * stride, first.z + k * stride);
+            for (int i = 0; i < side; ++i)
+                request(first.x + i * stride, first.y + j * stride, first.z + k * stride);
         }
     }
 }
@@ -82,7 +86,8 @@ void SparseLattice::evaluate(const LatticeField& field) {
 std::array<float, 8> SparseLattice::corners(const LatticePoint& cell, int stride) const {
     std::array<float, 8> corners;
     for (int c = 0; c < 8; ++c) {
-        corners[c] = value(cell.x + (c & 1) * stride, cell.y + (c >> 1 & 1) * stride, cell.z + (c >> 2) * stride);
+        corners[c] =
+            value(cell.x + (c & 1) * stride, cell.y + (c >> 1 & 1) * stride, cell.z + (c >> 2) * stride);
     }
     return corners;
 }
@@ -96,16 +101,19 @@ void SparseLattice::count_corners(const LatticePoint& cell) {
     }
 }
 
-void evaluate_field(const LatticeField& field, const std::vector<LatticePoint>& points, std::vector<float>& values) {
+void evaluate_field(const LatticeField& field, const std::vector<LatticePoint>& points,
+                    std::vector<float>& values) {
     values.resize(points.size());
     if (points.empty()) return;
     field(points.data(), static_cast<std::int64_t>(points.size()), values.data());
-    const auto bad = std::find_if(values.begin(), values.end(), [](float value) { return std::isnan(value); });
+    const auto bad =
+        std::find_if(values.begin(), values.end(), [](float value) { return std::isnan(value); });
     if (bad == values.end()) return;
     const LatticePoint& p = points[bad - values.begin()];
-    throw Error(ErrorCode::kInvalidField, "the field is NaN at lattice point (" + std::to_string(p.x) + ", " +
-                                              std::to_string(p.y) + ", " + std::to_string(p.z) +
-                                              "): check the weights and the feature maps for NaN and infinity");
+    throw Error(ErrorCode::kInvalidField,
+                "the field is NaN at lattice point (" + std::to_string(p.x) + ", " + std::to_string(p.y) +
+                    ", " + std::to_string(p.z) +
+                    "): check the weights and the feature maps for NaN and infinity");
 }
 
 }  // namespace jiff

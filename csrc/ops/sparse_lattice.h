@@ -85,13 +85,16 @@ class SparseLattice {
 };
 
 // Calls the field and checks what it returns. Throws Error(kInvalidField) on NaN, naming the point.
-void evaluate_field(const LatticeField& field, const std::vector<LatticePoint>& points, std::vector<float>& values);
+void evaluate_field(const LatticeField& field, const std::vector<LatticePoint>& points,
+                    std::vector<float>& values);
 
 // Sorts by the coordinates in the order given by the three members.
-template <std::int32_t LatticePoint::*kFirst, std::int32_t LatticePoint::*kSecond, std::int32_t LatticePoint::*kThird>
+template <std::int32_t LatticePoint::*kFirst, std::int32_t LatticePoint::*kSecond,
+          std::int32_t LatticePoint::*kThird>
 void sort_by(std::vector<LatticePoint>& points) {
     const auto key = [](const LatticePoint& p) {
-        return static_cast<std::int64_t>(p.*kFirst) << 42 | static_cast<std::int64_t>(p.*kSecond) << 21 | p.*kThird;
+        return static_cast<std::int64_t>(p.*kFirst) << 42 | static_cast<std::int64_t>(p.*kSecond) << 21 |
+               p.*kThird;
     };
     std::sort(points.begin(), points.end(),
               [&](const LatticePoint& a, const LatticePoint& b) { return key(a) < key(b); });

@@ -19,11 +19,12 @@ constexpr int kMinResolution = 2, kMaxResolution = 1024;
 void check_options(const ExtractionOptions& o) {
     const auto fail = [](const std::string& message) { throw Error(ErrorCode::kInvalidArgument, message); };
     if (o.resolution < kMinResolution || o.resolution > kMaxResolution) {
-        fail("resolution must be from " + std::to_string(kMinResolution) + " to " + std::to_string(kMaxResolution) +
-             ", got " + std::to_string(o.resolution));
+        fail("resolution must be from " + std::to_string(kMinResolution) + " to " +
+             std::to_string(kMaxResolution) + ", got " + std::to_string(o.resolution));
     }
     if (!(o.iso >= 0.0f) || !std::isfinite(o.iso)) {
-        fail("iso must be finite and not negative, because the outermost layer counts as 0, got " + std::to_string(o.iso));
+        fail("iso must be finite and not negative, because the outermost layer counts as 0, got " +
+             std::to_string(o.iso));
     }
     const int stride = o.coarse_stride;
     if (stride < 0 || stride > kMaxResolution || (stride & (stride - 1)) != 0) {
@@ -75,7 +76,8 @@ class Extraction {
 
     // Whether a cell could hold surface that its corners do not show. Half the stride hides half as much.
     bool is_uncertain(const std::array<float, 8>& corners, int stride, int coarse_stride) const {
-        const float band = options_.uncertain_band * static_cast<float>(stride) / static_cast<float>(coarse_stride);
+        const float band =
+            options_.uncertain_band * static_cast<float>(stride) / static_cast<float>(coarse_stride);
         return std::any_of(corners.begin(), corners.end(),
                            [&](float value) { return std::abs(value - options_.iso) <= band; });
     }
@@ -104,7 +106,8 @@ class Extraction {
 
     // Crossed cells of the finest level, found from a coarse grid by halving the cells that may hold surface.
     std::vector<LatticePoint> find_seeds() {
-        const int coarse = options_.coarse_stride ? options_.coarse_stride : automatic_stride(options_.resolution);
+        const int coarse =
+            options_.coarse_stride ? options_.coarse_stride : automatic_stride(options_.resolution);
         std::vector<LatticePoint> cells = refinable_coarse_cells(coarse);
         for (int stride = coarse; stride > 1; stride /= 2) {
             const int half = stride / 2;
@@ -112,17 +115,19 @@ class Extraction {
             for (const LatticePoint& cell : cells) {
                 lattice_.request_block(cell, half, 3);
                 for (int c = 0; c < 8; ++c) {
-                    const LatticePoint child{cell.x + (c & 1) * half, cell.y + (c >> 1 & 1) * half, cell.z + (c >> 2) * half};
+                    const LatticePoint child{cell.x + (c & 1) * half, cell.y + (c >> 1 & 1) * half,
+                                             cell.z + (c >> 2) * half};
                     if (std::max({child.x, child.y, child.z}) >= options_.resolution) continue;
                     children.push_back(child);
                 }
             }
             lattice_.evaluate(field_);
             cells.clear();
-            std::copy_if(children.begin(), children.end(), std::back_inserter(cells), [&](const LatticePoint& child) {
-                const std::array<float, 8> corners = lattice_.corners(child, half);
-                return is_crossed(corners) || (half > 1 && is_uncertain(corners, half, coarse));
-            });
+            std::copy_if(children.begin(), children.end(), std::back_inserter(cells),
+                         [&](const LatticePoint& child) {
+                             const std::array<float, 8> corners = lattice_.corners(child, half);
+                             return is_crossed(corners) || (half > 1 && is_uncertain(corners, half, coarse));
+                         });
             report(progress_, kStage, 0.8f - 0.6f * static_cast<float>(half) / static_cast<float>(coarse));
         }
         return cells;
@@ -202,7 +207,8 @@ class Extraction {
 
 }  // namespace
 
-Surface extract_surface(const LatticeField& field, const ExtractionOptions& options, const ProgressCallback& progress) {
+Surface extract_surface(const LatticeField& field, const ExtractionOptions& options,
+                        const ProgressCallback& progress) {
     check_options(options);
     return Extraction(field, options, progress).run();
 }

@@ -19,19 +19,20 @@ struct LatticePoint {
 using LatticeField = std::function<void(const LatticePoint* points, std::int64_t num_points, float* values)>;
 
 struct ExtractionOptions {
-    int resolution = 256;        // R, cells along a side
+    int resolution = 256;  // R, cells along a side
     float iso = 0.5f;
-    int coarse_stride = 0;       // spacing of the first level, in cells; a power of two, 0: by the resolution
+    int coarse_stride = 0;  // spacing of the first level, in cells; a power of two, 0: by the resolution
     // A coarse cell with any corner this close to iso is refined; the band shrinks with the stride.
     float uncertain_band = 0.4f;
-    bool dense = false;          // evaluate the whole lattice: the reference that sparse must equal
+    bool dense = false;  // evaluate the whole lattice: the reference that sparse must equal
     // (R + 1)² flags [y][x], nonzero where the column may hold surface; empty: everywhere.
     std::vector<std::uint8_t> columns;
 };
 
 struct Surface {
-    std::vector<std::array<float, 3>> vertices;       // lattice coordinates
-    std::vector<std::array<std::int32_t, 3>> faces;   // counter-clockwise from outside in a right-handed lattice
+    std::vector<std::array<float, 3>> vertices;  // lattice coordinates
+    std::vector<std::array<std::int32_t, 3>>
+        faces;  // counter-clockwise from outside in a right-handed lattice
     std::int64_t num_queries_asked = 0;
     std::int64_t num_queries_ideal = 0;
 };

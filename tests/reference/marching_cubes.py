@@ -26,7 +26,9 @@ def crossed_edges(volume: NDArray[np.floating], iso: float) -> dict[Edge, NDArra
             first, second = float(volume[z, y, x]), float(volume[z + dz, y + dy, x + dx])
             if (first > iso) != (second > iso):
                 t = min(max((iso - first) / (second - first), 0.001), 0.999)
-                vertices[(x, y, z), (x + dx, y + dy, z + dz)] = np.array([x, y, z]) + t * np.array([dx, dy, dz])
+                vertices[(x, y, z), (x + dx, y + dy, z + dz)] = np.array([x, y, z]) + t * np.array(
+                    [dx, dy, dz]
+                )
     return vertices
 
 

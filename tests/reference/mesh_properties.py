@@ -21,7 +21,7 @@ def assert_closed_manifold(vertices: NDArray[np.floating], faces: NDArray[np.int
         for i in range(3):
             corner[face[i], face[(i + 1) % 3]] = 3 * f + i
     pairs = [(c, corner[b, a]) for (a, b), c in corner.items()]
-    # the corner at `a` of edge a→b meets the corner at `a` of the face that has b→a, whose next corner is at a
+    # The corner at `a` of edge a→b meets the corner at `a` of the face that has b→a: the one after its `b`.
     following = [(first, second // 3 * 3 + (second + 1) % 3) for first, second in pairs]
     if following:
         rows, columns = np.array(following).T

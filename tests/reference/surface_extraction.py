@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 Field = Callable[[NDArray[np.int32]], NDArray[np.float32]]
 
 
-def dense_values(field: Field, resolution: int, columns: NDArray[np.uint8] | None = None) -> NDArray[np.float32]:
+def dense_values(
+    field: Field, resolution: int, columns: NDArray[np.uint8] | None = None
+) -> NDArray[np.float32]:
     """Values[z, y, x] of the (R + 1)^3 lattice: 0 in the outermost layer and in closed columns."""
     z, y, x = np.meshgrid(*[np.arange(resolution + 1, dtype=np.int32)] * 3, indexing="ij")
     values = field(np.stack([x, y, z], axis=-1).reshape(-1, 3)).reshape(x.shape).copy()
@@ -35,7 +37,9 @@ def crossed_cells(values: NDArray[np.float32], iso: float) -> NDArray[np.bool_]:
     return corners.any(axis=0) & ~corners.all(axis=0)
 
 
-def num_queries_ideal(values: NDArray[np.float32], iso: float, columns: NDArray[np.uint8] | None = None) -> int:
+def num_queries_ideal(
+    values: NDArray[np.float32], iso: float, columns: NDArray[np.uint8] | None = None
+) -> int:
     """Points of crossed cells that are not zero by definition."""
     cells = crossed_cells(values, iso)
     size = cells.shape[0]
