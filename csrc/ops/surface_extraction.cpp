@@ -27,8 +27,9 @@ void check_options(const ExtractionOptions& o) {
              std::to_string(o.iso));
     }
     const int stride = o.coarse_stride;
-    if (stride < 0 || stride > kMaxResolution || (stride & (stride - 1)) != 0) {
-        fail("coarse_stride must be a power of two, or 0 for automatic, got " + std::to_string(stride));
+    if (stride < 0 || stride >= o.resolution || (stride & (stride - 1)) != 0) {
+        fail("coarse_stride must be a power of two below the resolution, or 0 for automatic, got " +
+             std::to_string(stride));
     }
     if (!(o.uncertain_band >= 0.0f) || !std::isfinite(o.uncertain_band)) {
         fail("uncertain_band must be finite and not negative, got " + std::to_string(o.uncertain_band));
