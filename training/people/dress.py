@@ -7,13 +7,13 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from training.people.assets import Proxy
 from training.people.body import Array, Body, skin
 from training.people.materials import Material
 
-# Parts of the picture that are no part of the solid person: flat cards on the skin.
-CARD_KINDS = ("eyebrows", "eyelashes")
+SHEET_KINDS = ("clothes", "hair")
 DETAIL_BONES = ("head", "neck", "jaw", "eye.", "tongue", "wrist", "finger", "metacarpal", "oris", "levator")
 EYEBALL_RIM = np.pi / 2
 
@@ -29,7 +29,7 @@ class Part:
         of cloth are drawn in these coordinates.
     faces, uv_faces : (F, 3) int32; uv : (T, 2) float32, v up.
     is_detail : (F,) bool, head, neck and hands.
-    is_solid : whether the part bounds the person's volume (not brows and lashes).
+    is_sheet : whether the part is cloth or hair, which may be modelled inside out.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Part:
     uv: NDArray[np.float32]
     material: Material
     is_detail: NDArray[np.bool_]
-    is_solid: bool = True
+    is_sheet: bool = False
 
 
 def vertex_normals(vertices: Array, faces: NDArray[np.int32]) -> Array:
@@ -225,21 +225,32 @@ def visible_faces(proxy: Proxy, over: list[Proxy]) -> NDArray[np.bool_]:
     return np.asarray(~covered[proxy.faces].all(axis=1))
 
 
+@dataclass(frozen=True)
+class PosedProxy:
+    """A proxy on one person: its vertices at rest and posed, (N, 3) each."""
+
+    proxy: Proxy
+    rest: Array
+    posed: Array
+
+
+def pose_proxy(proxy: Proxy, wardrobe: Wardrobe, posed: PosedBody, slack_m: float = 0.0) -> PosedProxy:
+    """Fit a proxy to a person and carry it along with the pose."""
+    rest = fit_proxy(proxy, posed.rest, slack_m)
+    return PosedProxy(proxy, rest, skin(rest, wardrobe.weights(proxy), posed.transforms))
+
+
 def proxy_parts(
-    proxy: Proxy,
+    worn: PosedProxy,
     wardrobe: Wardrobe,
-    posed: PosedBody,
     visible: NDArray[np.bool_],
     label: NDArray[np.int32],
     materials: list[Material],
-    slack_m: float = 0.0,
 ) -> list[Part]:
     """A worn proxy as one part a material; `label` (F,) says which of them each face has."""
-    body = wardrobe.body
+    proxy = worn.proxy
     weights = wardrobe.weights(proxy)
-    rest = fit_proxy(proxy, posed.rest, slack_m)
-    vertices = skin(rest, weights, posed.transforms)
-    normals = vertex_normals(vertices, proxy.faces)
+    normals = vertex_normals(worn.posed, proxy.faces)
     parts = []
     for index, material in enumerate(materials):
         keep = visible & (label == index)
@@ -249,15 +260,29 @@ def proxy_parts(
         parts.append(
             Part(
                 name=f"{proxy.kind}/{proxy.name}/{index}",
-                vertices=vertices,
+                vertices=worn.posed,
                 normals=normals,
-                pattern_points=rest,
+                pattern_points=worn.rest,
                 faces=faces,
                 uv_faces=proxy.uv_faces[keep],
                 uv=proxy.uv,
                 material=material,
-                is_detail=detail_faces(faces, weights, body),
-                is_solid=proxy.kind not in CARD_KINDS,
+                is_detail=detail_faces(faces, weights, wardrobe.body),
+                is_sheet=proxy.kind in SHEET_KINDS,
             )
         )
     return parts
+
+
+def opaque_faces(proxy: Proxy, alpha_min: float) -> NDArray[np.bool_]:
+    """Faces (F,) of which at least a third is texture above the alpha limit."""
+    if proxy.texture is None:
+        return np.ones(len(proxy.faces), dtype=bool)
+    with Image.open(proxy.texture) as image:
+        alpha = np.asarray(image.convert("RGBA").resize((256, 256), Image.Resampling.BOX))[..., 3] / 255.0
+    corners = proxy.uv[proxy.uv_faces]
+    bary = np.array([[4, 1, 1], [1, 4, 1], [1, 1, 4], [2, 2, 2]]) / 6.0
+    places = np.einsum("pk,fka->fpa", bary, corners)
+    column = np.clip((places[..., 0] % 1.0) * 256, 0, 255).astype(int)
+    row = np.clip((1.0 - places[..., 1] % 1.0) * 256, 0, 255).astype(int)
+    return np.asarray((alpha[row, column] >= alpha_min).mean(axis=1) > 0.33)

@@ -68,10 +68,7 @@ def sample_phenotype(rng: np.random.Generator) -> dict[str, float]:
     """Phenotype of a random person: mostly adults, some teenagers and children."""
     female = rng.random() < 0.5
     gender = float(np.clip(abs(rng.normal(0.0, 0.08)), 0.0, 0.25))
-    if rng.random() < 0.1:
-        age = rng.uniform(0.42, 0.6)
-    else:
-        age = rng.uniform(0.62, 0.95)
+    age = rng.uniform(0.42, 0.6) if rng.random() < 0.1 else rng.uniform(0.62, 0.95)
     main = rng.dirichlet((0.5, 0.5, 0.6))
     return {
         "gender": 1.0 - gender if female else gender,

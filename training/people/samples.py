@@ -1,19 +1,19 @@
 """Occupancy and colour samples of a dressed person.
 
-The solid is what the soup of body, garments, hair and eyes encloses: a point is inside when its
-generalised winding number exceeds one half (Barill et al. 2018). The exterior surface is where the
-soup bounds that solid: outside along the normal, inside against it.
+A point is inside when the winding number of the person's solid (`solid.py`) exceeds one half. The
+exterior surface is the part of what is drawn that bounds this solid.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.people.dress import Part
 from training.people.render import Scene
+from training.people.solid import Solid
 
 Array = NDArray[np.float32]
 
@@ -30,33 +30,6 @@ class SampleOptions:
     num_near: int = 60000
     num_uniform: int = 12000
     num_surface: int = 30000
-
-
-class Solid:
-    """Winding numbers of a soup of oriented triangles."""
-
-    def __init__(self, parts: list[Part]) -> None:
-        import igl
-
-        self._igl = igl
-        vertices, faces, offset = [], [], 0
-        for part in parts:
-            if not part.is_solid:
-                continue
-            vertices.append(part.vertices)
-            faces.append(part.faces + offset)
-            offset += len(part.vertices)
-        self.vertices = np.concatenate(vertices).astype(np.float64)
-        self.faces = np.concatenate(faces).astype(np.int64)
-
-    def winding(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Generalised winding number (N,) of points (N, 3)."""
-        queries = np.ascontiguousarray(points, dtype=np.float64)
-        return np.asarray(self._igl.fast_winding_number(self.vertices, self.faces, queries)).reshape(-1)
-
-    def occupancy(self, points: NDArray[np.floating]) -> NDArray[np.uint8]:
-        """1 inside, 0 outside, (N,)."""
-        return (self.winding(points) > 0.5).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -141,17 +114,21 @@ def _draw(rng: np.random.Generator, soup: _Soup, num: int) -> SurfacePoints:
     )
 
 
-def is_exterior(
-    solid: Solid, points: NDArray[np.floating], normals: NDArray[np.floating], is_closed: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """Whether the solid ends at each point (N, 3): not buried, and not a stray card outside of it.
+def exterior_sides(
+    solid: Solid, points: NDArray[np.floating], normals: NDArray[np.floating], is_sheet: NDArray[np.bool_]
+) -> NDArray[np.int8]:
+    """Which side of the surface is outside of the solid at each point (N, 3).
 
-    Points of closed parts (`is_closed`, (N,)) have the solid under them and need one test only.
+    Returns
+    -------
+    (N,) int8: 1 along the normal, -1 against it (sheets of hair or cloth, `is_sheet` (N,), may be
+    modelled inside out), 0 where the point is buried.
     """
-    exterior = solid.winding(points + PROBE_M * normals) < 0.5
-    open_ = np.flatnonzero(exterior & ~is_closed)
-    exterior[open_] = solid.winding(points[open_] - PROBE_M * normals[open_]) > 0.5
-    return exterior
+    sides = (solid.winding(points + PROBE_M * normals) < 0.5).astype(np.int8)
+    rows = np.flatnonzero((sides == 0) & is_sheet)
+    against = solid.winding(points[rows] - PROBE_M * normals[rows]) < 0.5
+    sides[rows[against]] = -1
+    return sides
 
 
 def exterior_points(
@@ -159,11 +136,11 @@ def exterior_points(
 ) -> tuple[SurfacePoints, NDArray[np.uint8]]:
     """`num` points of the exterior surface and their albedo (num, 3) sRGB.
 
-    Lashes are left out, and texels below a part's alpha limit are no surface.
+    Lashes and teeth are left out, and texels below a part's alpha limit are no surface.
     """
     soup = _gather(parts)
-    excluded = np.array([part.name.startswith("eyelashes") for part in parts])
-    is_closed = np.array([part.name == "skin" for part in parts])
+    excluded = np.array([part.name.startswith(("eyelashes", "teeth")) for part in parts])
+    is_sheet = np.array([part.is_sheet for part in parts])
     soup.areas[excluded[soup.part_index]] = 0.0
     alpha_min = np.array([part.material.alpha_min for part in parts])
     kept: list[SurfacePoints] = []
@@ -173,9 +150,11 @@ def exterior_points(
         drawn = _draw(rng, soup, int(missing * 1.2) + 2000)
         color = scene.albedo(drawn.part_index, drawn.uv, drawn.pattern_points)
         good = color[:, 3] >= 255.0 * alpha_min[drawn.part_index]
-        good[good] = is_exterior(
-            solid, drawn.points[good], drawn.normals[good], is_closed[drawn.part_index[good]]
+        sides = exterior_sides(
+            solid, drawn.points[good], drawn.normals[good], is_sheet[drawn.part_index[good]]
         )
+        drawn.normals[good] *= np.where(sides < 0, -1, 1)[:, None]
+        good[good] = sides != 0
         if good.mean() < 0.02:
             raise ValueError("almost none of the surface is exterior: the parts do not bound a solid")
         kept.append(drawn.take(good))
@@ -226,8 +205,8 @@ def exterior_mesh(parts: list[Part], solid: Solid, scene: Scene) -> dict[str, ND
     soup = _gather(parts)
     bary = np.array([[1 / 3, 1 / 3, 1 / 3], [0.7, 0.15, 0.15], [0.15, 0.7, 0.15], [0.15, 0.15, 0.7]])
     alpha_min = np.array([part.material.alpha_min for part in parts])
-    is_closed = np.array([part.name == "skin" for part in parts])[soup.part_index]
-    votes = np.zeros(len(soup.areas))
+    is_sheet = np.array([part.is_sheet for part in parts])[soup.part_index]
+    votes, sides = np.zeros(len(soup.areas)), np.zeros(len(soup.areas))
     for weights in bary:
         points = np.einsum("k,nka->na", weights, soup.corners)
         normals = np.einsum("k,nka->na", weights, soup.normals)
@@ -236,10 +215,19 @@ def exterior_mesh(parts: list[Part], solid: Solid, scene: Scene) -> dict[str, ND
         pattern_points = np.einsum("k,nka->na", weights, soup.pattern_points)
         color = scene.albedo(soup.part_index, uv, pattern_points)
         good = color[:, 3] >= 255.0 * alpha_min[soup.part_index]
-        good[good] = is_exterior(solid, points[good], normals[good], is_closed[good])
-        votes += good
-    excluded = np.array([part.name.startswith(("eyelashes", "eyebrows")) for part in parts])
+        found = exterior_sides(solid, points[good], normals[good], is_sheet[good])
+        votes[good] += found != 0
+        sides[good] += found
+    excluded = np.array([part.name.startswith(("eyelashes", "eyebrows", "teeth")) for part in parts])
     keep = (votes >= 2) & ~excluded[soup.part_index]
+    flipped = (sides < 0)[:, None]
+    soup = replace(
+        soup,
+        **{
+            name: np.where(flipped[..., None], getattr(soup, name)[:, ::-1], getattr(soup, name))
+            for name in ("corners", "uv", "pattern_points")
+        },
+    )
     # Corners stay apart where texture coordinates do, so that colours do not run over seams.
     corners = soup.corners[keep].reshape(-1, 3).astype(np.float32)
     index = np.repeat(soup.part_index[keep], 3)

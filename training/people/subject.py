@@ -19,6 +19,8 @@ from training.people.dress import (
     Wardrobe,
     eye_part,
     hidden_skin,
+    opaque_faces,
+    pose_proxy,
     proxy_parts,
     skin_part,
     tongue_part,
@@ -38,8 +40,9 @@ from training.people.poses import (
     spread,
 )
 from training.people.render import Renderer
-from training.people.samples import SampleOptions, Solid, SurfacePoints, draw_samples, exterior_mesh
+from training.people.samples import SampleOptions, SurfacePoints, draw_samples, exterior_mesh
 from training.people.shards import SPLITS
+from training.people.solid import InnerSide, Piece, Solid, thicken
 
 ARM_PROBE_M = 0.012
 MAX_POSE_TRIES = 6
@@ -86,8 +89,7 @@ class Studio:
         identity = sample_identity(who, self.body.change_names)
         outfit = sample_outfit(worn, identity)
         posed, pose = self._pose(how, identity)
-        parts, soup = self._dress(worn, split, identity, outfit, posed)
-        solid = Solid(soup)
+        parts, solid = self._dress(worn, split, identity, outfit, posed)
         with self.renderer.scene(parts) as scene:
             arrays, surface = draw_samples(points, parts, solid, scene, self.options.samples)
             views, rotations = self._views(camera, split, parts, posed, surface)
@@ -165,26 +167,30 @@ class Studio:
 
     def _dress(
         self, rng: np.random.Generator, split: str, identity: Identity, outfit: Outfit, posed: PosedBody
-    ) -> tuple[list[Part], list[Part]]:
-        """Parts that are seen, and parts that bound the solid (with all of the skin)."""
+    ) -> tuple[list[Part], Solid]:
+        """The parts that are seen, and the volume of the dressed person."""
         body = self.body
         garments = [self.store.proxy("clothes", name) for name in outfit.garments]
         hair_color = materials.sample_hair_color(rng, identity.phenotype["age"], identity.race)
         skin_texture = self._skin_for(rng, identity)
         skin_look = materials.skin_material(rng, skin_texture.texture)
-        hidden = hidden_skin(body, garments)
         seen = [
-            skin_part(body, posed, hidden, skin_look),
+            skin_part(body, posed, hidden_skin(body, garments), skin_look),
             eye_part(body, posed, materials.Material(materials.eye_image(rng))),
             tongue_part(body, posed, materials.Material(materials.flat_image((0.62, 0.3, 0.3)))),
         ]
+        inner_side = InnerSide(body, posed)
+        pieces: list[Piece] = [(posed.posed, body.faces)]
         keeps_look = split == "train" and rng.random() < 0.2
         for proxy in sorted(garments, key=lambda g: g.depth):
-            visible = visible_faces(proxy, garments)
-            looks = self._cloth_materials(rng, split, proxy, keeps_look)
             slack_m = outfit.slack_m if proxy.name == outfit.garments[0] else 0.0
-            label = garment_labels(proxy, body)
-            seen += proxy_parts(proxy, self.wardrobe, posed, visible, label, looks, slack_m)
+            worn = pose_proxy(proxy, self.wardrobe, posed, slack_m)
+            looks = self._cloth_materials(rng, split, proxy, keeps_look)
+            visible = visible_faces(proxy, garments)
+            seen += proxy_parts(worn, self.wardrobe, visible, garment_labels(proxy, body), looks)
+            pieces.append(
+                thicken(worn.posed, proxy.faces[visible], inner_side.of("clothes", worn.rest, worn.posed))
+            )
         others: list[Proxy] = [self.store.proxy("eyebrows", outfit.eyebrows)]
         others += [self.store.proxy("eyelashes", outfit.eyelashes), self.store.proxy("teeth", outfit.teeth)]
         if outfit.hair is not None:
@@ -197,11 +203,14 @@ class Studio:
                 look = materials.brow_material(hair_color, proxy.texture)
             else:
                 look = materials.Material(proxy.texture, alpha_min=0.3)
+            worn = pose_proxy(proxy, self.wardrobe, posed)
             everything = np.ones(len(proxy.faces), dtype=bool)
             label = np.zeros(len(proxy.faces), dtype=np.int32)
-            seen += proxy_parts(proxy, self.wardrobe, posed, everything, label, [look])
-        whole_skin = skin_part(body, posed, np.zeros(body.num_vertices, dtype=bool), skin_look)
-        return seen, [whole_skin, *seen[1:]]
+            seen += proxy_parts(worn, self.wardrobe, everything, label, [look])
+            if proxy.kind == "hair":
+                strands = proxy.faces[opaque_faces(proxy, look.alpha_min)]
+                pieces.append(thicken(worn.posed, strands, inner_side.of("hair", worn.rest, worn.posed)))
+        return seen, Solid(pieces)
 
     def _cloth_materials(
         self, rng: np.random.Generator, split: str, proxy: Proxy, keeps_look: bool
