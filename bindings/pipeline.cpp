@@ -44,7 +44,8 @@ class PythonGraph : public Graph {
     NamedTensors run(const NamedViews& inputs) override {
         const py::gil_scoped_acquire gil;
         py::dict arrays;
-        for (const auto& [name, view] : inputs) arrays[py::str(name)] = py::array_t<float>(view.shape, view.data);
+        for (const auto& [name, view] : inputs)
+            arrays[py::str(name)] = py::array_t<float>(view.shape, view.data);
         NamedTensors outputs;
         for (const auto& [name, value] : graph_.get().attr("run")(arrays).cast<py::dict>()) {
             const FloatArray array = value.cast<FloatArray>();
@@ -103,10 +104,12 @@ std::unique_ptr<Reconstructor> make_reconstructor(const Bundle& bundle, py::obje
 Reconstruction reconstruct(const Reconstructor& reconstructor, const py::array& rgb, const py::object& mask,
                            const ReconstructOptions& options, const py::object& progress) {
     const auto pixels = checked_array<std::uint8_t>(rgb, {-1, -1, 3}, "rgb");
-    PhotoView photo{pixels.data(), nullptr, static_cast<int>(pixels.shape(1)), static_cast<int>(pixels.shape(0))};
+    PhotoView photo{pixels.data(), nullptr, static_cast<int>(pixels.shape(1)),
+                    static_cast<int>(pixels.shape(0))};
     py::array_t<std::uint8_t, py::array::c_style> mask_values;
     if (!mask.is_none()) {
-        mask_values = checked_array<std::uint8_t>(mask.cast<py::array>(), {pixels.shape(0), pixels.shape(1)}, "mask");
+        mask_values =
+            checked_array<std::uint8_t>(mask.cast<py::array>(), {pixels.shape(0), pixels.shape(1)}, "mask");
         photo.mask = mask_values.data();
     }
     const ProgressCallback callback = progress_of(progress);
@@ -141,25 +144,34 @@ void bind_bundle(py::module_& module) {
 
 void bind_result(py::module_& module) {
     py::class_<Reconstruction>(module, "Reconstruction")
-        .def_property_readonly("vertices", [](const py::object& self) {
-            const auto& values = self.cast<const Reconstruction&>().mesh.vertices;
-            return borrow(self, values.data()->data(), {py::ssize_t(values.size()), 3});
-        })
-        .def_property_readonly("faces", [](const py::object& self) {
-            const auto& values = self.cast<const Reconstruction&>().mesh.faces;
-            return borrow(self, values.data()->data(), {py::ssize_t(values.size()), 3});
-        })
-        .def_property_readonly("colors", [](const py::object& self) {
-            const auto& values = self.cast<const Reconstruction&>().mesh.colors;
-            return borrow(self, values.data()->data(), {py::ssize_t(values.size()), 3});
-        })
-        .def_property_readonly("mask", [](const py::object& self) {
-            const auto& values = self.cast<const Reconstruction&>().mask;
-            return borrow(self, values.data(), {py::ssize_t(values.size())});
-        })
-        .def_property_readonly("image_from_world", [](const py::object& self) {
-            return borrow(self, self.cast<const Reconstruction&>().image_from_world.data(), {4, 4});
-        })
+        .def_property_readonly(
+            "vertices",
+            [](const py::object& self) {
+                const auto& values = self.cast<const Reconstruction&>().mesh.vertices;
+                return borrow(self, values.data()->data(), {py::ssize_t(values.size()), 3});
+            })
+        .def_property_readonly(
+            "faces",
+            [](const py::object& self) {
+                const auto& values = self.cast<const Reconstruction&>().mesh.faces;
+                return borrow(self, values.data()->data(), {py::ssize_t(values.size()), 3});
+            })
+        .def_property_readonly(
+            "colors",
+            [](const py::object& self) {
+                const auto& values = self.cast<const Reconstruction&>().mesh.colors;
+                return borrow(self, values.data()->data(), {py::ssize_t(values.size()), 3});
+            })
+        .def_property_readonly("mask",
+                               [](const py::object& self) {
+                                   const auto& values = self.cast<const Reconstruction&>().mask;
+                                   return borrow(self, values.data(), {py::ssize_t(values.size())});
+                               })
+        .def_property_readonly(
+            "image_from_world",
+            [](const py::object& self) {
+                return borrow(self, self.cast<const Reconstruction&>().image_from_world.data(), {4, 4});
+            })
         .def_readonly("size_m", &Reconstruction::size_m)
         .def_readonly("timings_ms", &Reconstruction::timings_ms)
         .def_readonly("num_queries_asked", &Reconstruction::num_queries_asked)
@@ -180,7 +192,8 @@ void bind_pipeline(py::module_& module) {
     bind_result(module);
     py::class_<Reconstructor>(module, "Reconstructor")
         .def(py::init(&make_reconstructor), py::arg("bundle"), py::arg("engine"))
-        .def("reconstruct", &reconstruct, py::arg("rgb"), py::arg("mask"), py::arg("options"), py::arg("progress"));
+        .def("reconstruct", &reconstruct, py::arg("rgb"), py::arg("mask"), py::arg("options"),
+             py::arg("progress"));
 }
 
 }  // namespace jiff::bindings

@@ -26,10 +26,13 @@ ImageView image_of(const ByteArray& array) {
 Box box_of(const BoxValues& values) { return {values[0], values[1], values[2], values[3]}; }
 BoxValues values_of(const Box& box) { return {box.left_px, box.top_px, box.width_px, box.height_px}; }
 
-py::array_t<float> array_of(const Tensor& tensor) { return py::array_t<float>(tensor.shape(), tensor.data()); }
+py::array_t<float> array_of(const Tensor& tensor) {
+    return py::array_t<float>(tensor.shape(), tensor.data());
+}
 
 Tensor frame_of(const py::array& frame) {
-    const auto checked = checked_array<float>(frame, {4, -1, frame.ndim() == 3 ? frame.shape(1) : -1}, "frame");
+    const auto checked =
+        checked_array<float>(frame, {4, -1, frame.ndim() == 3 ? frame.shape(1) : -1}, "frame");
     Tensor tensor(shape_of(checked));
     std::memcpy(tensor.data(), checked.data(), sizeof(float) * tensor.size());
     return tensor;
@@ -76,8 +79,7 @@ void bind_preprocess(py::module_& module) {
         "frame_image",
         [](const py::array& rgb, const py::array& mask, const BoxValues& crop, int size_px) {
             const auto pixels = checked_array<std::uint8_t>(rgb, {-1, -1, 3}, "rgb");
-            const auto values =
-                checked_array<std::uint8_t>(mask, {pixels.shape(0), pixels.shape(1)}, "mask");
+            const auto values = checked_array<std::uint8_t>(mask, {pixels.shape(0), pixels.shape(1)}, "mask");
             return array_of(frame_image(image_of(pixels), image_of(values), box_of(crop), size_px));
         },
         py::arg("rgb"), py::arg("mask"), py::arg("crop"), py::arg("size_px"),

@@ -39,7 +39,8 @@ float from_half(std::uint16_t half) {
 // One entry of the header, checked against the bytes that follow the header.
 class Entry {
   public:
-    Entry(const std::string& path, const std::string& name, const nlohmann::json& header, std::size_t num_value_bytes)
+    Entry(const std::string& path, const std::string& name, const nlohmann::json& header,
+          std::size_t num_value_bytes)
         : path_(path), name_(name) {
         if (!header.is_object() || !header.contains("dtype") || !header.contains("shape") ||
             !header.contains("data_offsets")) {
@@ -68,7 +69,8 @@ class Entry {
         const auto end = offsets[1].get<std::uint64_t>();
         if (begin_ > end || end > num_value_bytes) fail("reaches past the end of the file");
         if (end - begin_ != std::uint64_t{num_values} * width_) {
-            fail("takes " + std::to_string(end - begin_) + " bytes, which does not fit its shape " + to_string(shape_));
+            fail("takes " + std::to_string(end - begin_) + " bytes, which does not fit its shape " +
+                 to_string(shape_));
         }
     }
 
@@ -99,23 +101,28 @@ class Entry {
 std::map<std::string, Tensor> read_safetensors(const std::string& path) {
     const auto bytes = read_file(path);
     if (bytes.size() < kLengthBytes) {
-        throw Error(ErrorCode::kBundle, "'" + path + "' has " + std::to_string(bytes.size()) +
-                                            " bytes and is no safetensors file; copy or download the bundle again");
+        throw Error(ErrorCode::kBundle,
+                    "'" + path + "' has " + std::to_string(bytes.size()) +
+                        " bytes and is no safetensors file; copy or download the bundle again");
     }
     const std::uint64_t header_bytes = little_endian(bytes.data(), kLengthBytes);
     if (header_bytes > bytes.size() - kLengthBytes) {
-        throw Error(ErrorCode::kBundle, "the header of '" + path + "' claims " + std::to_string(header_bytes) +
-                                            " bytes, more than the file has; copy or download the bundle again");
+        throw Error(ErrorCode::kBundle,
+                    "the header of '" + path + "' claims " + std::to_string(header_bytes) +
+                        " bytes, more than the file has; copy or download the bundle again");
     }
     const std::uint8_t* values = bytes.data() + kLengthBytes + header_bytes;
     const std::size_t num_value_bytes = bytes.size() - kLengthBytes - header_bytes;
-    const auto header = nlohmann::json::parse(bytes.data() + kLengthBytes, values, nullptr, /*allow_exceptions=*/false);
+    const auto header =
+        nlohmann::json::parse(bytes.data() + kLengthBytes, values, nullptr, /*allow_exceptions=*/false);
     if (!header.is_object()) {
-        throw Error(ErrorCode::kBundle, "the header of '" + path + "' is not JSON; copy or download the bundle again");
+        throw Error(ErrorCode::kBundle,
+                    "the header of '" + path + "' is not JSON; copy or download the bundle again");
     }
     std::map<std::string, Tensor> tensors;
     for (const auto& [name, entry] : header.items()) {
-        if (name != "__metadata__") tensors.emplace(name, Entry(path, name, entry, num_value_bytes).read(values));
+        if (name != "__metadata__")
+            tensors.emplace(name, Entry(path, name, entry, num_value_bytes).read(values));
     }
     return tensors;
 }

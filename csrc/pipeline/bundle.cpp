@@ -47,7 +47,8 @@ class Node {
     std::vector<Node> elements() const {
         if (!value_.is_array()) wrong("a list");
         std::vector<Node> found;
-        for (const auto& value : value_) found.emplace_back(value, file_, where_ + "[" + std::to_string(found.size()) + "]");
+        for (const auto& value : value_)
+            found.emplace_back(value, file_, where_ + "[" + std::to_string(found.size()) + "]");
         return found;
     }
 
@@ -114,15 +115,16 @@ void check_listed_file(const std::string& path, const Node& record) {
     const auto expected_bytes = static_cast<std::uintmax_t>(record.at("num_bytes").whole(0, INT64_MAX));
     const auto found_bytes = fs::file_size(path, error);
     if (error || found_bytes != expected_bytes) {
-        fail("bundle file '" + path + "' has " + std::to_string(error ? 0 : found_bytes) + " bytes, the manifest says " +
-                 std::to_string(expected_bytes),
+        fail("bundle file '" + path + "' has " + std::to_string(error ? 0 : found_bytes) +
+                 " bytes, the manifest says " + std::to_string(expected_bytes),
              kCopyAgain);
     }
     const auto bytes = read_file(path);
     const std::string expected = record.at("sha256").text();
     const std::string found = sha256_hex(bytes.data(), bytes.size());
     if (found != expected) {
-        fail("bundle file '" + path + "' was altered: its sha256 is " + found + ", the manifest says " + expected,
+        fail("bundle file '" + path + "' was altered: its sha256 is " + found + ", the manifest says " +
+                 expected,
              kCopyAgain);
     }
 }
@@ -135,7 +137,8 @@ FrameSpec read_frame(const Node& node) {
     return frame;
 }
 
-bool is_image(const NamedShapes& tensors, const std::string& name, std::int64_t min_channels, std::int64_t max_channels) {
+bool is_image(const NamedShapes& tensors, const std::string& name, std::int64_t min_channels,
+              std::int64_t max_channels) {
     const auto found = tensors.find(name);
     return found != tensors.end() && found->second.size() == 4 && found->second[0] == 1 &&
            found->second[1] >= min_channels && found->second[1] <= max_channels;
@@ -146,12 +149,13 @@ void check_graph(const std::string& name, const GraphSpec& graph, const Node& no
         if (graph.inputs.size() != 1 || !is_image(graph.inputs, "image", 3, 3)) {
             node.at("inputs").wrong("one \"image\" of [1, 3, height, width]");
         }
-        if (!is_image(graph.outputs, "matte", 1, 1)) node.at("outputs").wrong("\"matte\" of [1, 1, height, width]");
+        if (!is_image(graph.outputs, "matte", 1, 1))
+            node.at("outputs").wrong("\"matte\" of [1, 1, height, width]");
         return;
     }
     const auto image = graph.inputs.find("image");
-    if (graph.inputs.size() != 1 || !is_image(graph.inputs, "image", 3, 4) || image->second[2] != image_size_px ||
-        image->second[3] != image_size_px) {
+    if (graph.inputs.size() != 1 || !is_image(graph.inputs, "image", 3, 4) ||
+        image->second[2] != image_size_px || image->second[3] != image_size_px) {
         const std::string side = std::to_string(image_size_px);
         node.at("inputs").wrong("one \"image\" of [1, 3 or 4, " + side + ", " + side + "], the frame's size");
     }
@@ -164,10 +168,12 @@ void check_graph(const std::string& name, const GraphSpec& graph, const Node& no
     }
 }
 
-std::map<std::string, GraphSpec> read_graphs(const Node& nodes, const std::string& directory, int image_size_px) {
+std::map<std::string, GraphSpec> read_graphs(const Node& nodes, const std::string& directory,
+                                             int image_size_px) {
     std::map<std::string, GraphSpec> graphs;
     for (const auto& [name, node] : nodes.members()) {
-        GraphSpec graph{member_path(node.at("file"), directory), node.at("inputs").shapes(), node.at("outputs").shapes()};
+        GraphSpec graph{member_path(node.at("file"), directory), node.at("inputs").shapes(),
+                        node.at("outputs").shapes()};
         check_graph(name, graph, node, image_size_px);
         graphs.emplace(name, std::move(graph));
     }
@@ -175,8 +181,8 @@ std::map<std::string, GraphSpec> read_graphs(const Node& nodes, const std::strin
     return graphs;
 }
 
-HeadLayer take_layer(std::map<std::string, Tensor>& tensors, const std::string& path, const std::string& prefix,
-                     const Shape& weight_shape) {
+HeadLayer take_layer(std::map<std::string, Tensor>& tensors, const std::string& path,
+                     const std::string& prefix, const Shape& weight_shape) {
     const auto take = [&](const std::string& name, const Shape& shape) {
         const auto found = tensors.find(name);
         if (found == tensors.end()) fail("'" + path + "' has no tensor '" + name + "'", kExportAgain);
@@ -193,7 +199,8 @@ HeadLayer take_layer(std::map<std::string, Tensor>& tensors, const std::string& 
     return layer;
 }
 
-HeadSpec read_head(const Node& node, const std::string& directory, const std::map<std::string, GraphSpec>& graphs) {
+HeadSpec read_head(const Node& node, const std::string& directory,
+                   const std::map<std::string, GraphSpec>& graphs) {
     HeadSpec head;
     std::int64_t num_channels = 1;  // the depth feature
     for (const Node& feature : node.at("features").elements()) {
@@ -255,7 +262,8 @@ Bundle load_bundle(const std::string& directory) {
     const std::string manifest_path = (fs::path(directory) / kManifest).string();
     std::error_code error;
     if (!fs::is_regular_file(manifest_path, error)) {
-        fail("'" + directory + "' is no bundle: it has no bundle.json", "give the directory that an export wrote");
+        fail("'" + directory + "' is no bundle: it has no bundle.json",
+             "give the directory that an export wrote");
     }
     const auto text = read_file(manifest_path);
     const json manifest = json::parse(text, nullptr, /*allow_exceptions=*/false);
@@ -264,8 +272,8 @@ Bundle load_bundle(const std::string& directory) {
 
     const auto schema_version = root.at("schema_version").whole(1, INT32_MAX);
     if (schema_version > kBundleSchemaVersion) {
-        fail("'" + manifest_path + "' has schema version " + std::to_string(schema_version) + ", this reader knows up to " +
-                 std::to_string(kBundleSchemaVersion),
+        fail("'" + manifest_path + "' has schema version " + std::to_string(schema_version) +
+                 ", this reader knows up to " + std::to_string(kBundleSchemaVersion),
              "upgrade jiffsdk or export the bundle with this version");
     }
     const auto files = root.at("files").members();
@@ -284,7 +292,8 @@ Bundle load_bundle(const std::string& directory) {
     // A graph or head whose file the manifest does not list has not been checked.
     for (const char* group : {"graphs", "heads"}) {
         for (const auto& [name, part] : root.at(group).members()) {
-            if (files.count(part.at("file").text()) == 0) part.at("file").wrong("a file listed under 'files'");
+            if (files.count(part.at("file").text()) == 0)
+                part.at("file").wrong("a file listed under 'files'");
         }
     }
     bundle.graphs = read_graphs(root.at("graphs"), directory, bundle.frame.image_size_px);

@@ -22,7 +22,8 @@ constexpr double kMostSizeM = 100.0;
 void check_options(const PhotoView& photo, const ReconstructOptions& options) {
     if (photo.rgb == nullptr || photo.width_px < 1 || photo.height_px < 1) {
         throw Error(ErrorCode::kInvalidImage, "the photograph has " + std::to_string(photo.width_px) + " x " +
-                                                  std::to_string(photo.height_px) + " px; give one with pixels");
+                                                  std::to_string(photo.height_px) +
+                                                  " px; give one with pixels");
     }
     if (options.resolution < kLeastResolution || options.resolution > kMostResolution ||
         options.resolution % kLeastResolution != 0) {
@@ -93,24 +94,27 @@ struct LoadedGraph {
         for (const auto& [tensor, shape] : spec.outputs) {
             const auto found = outputs.find(tensor);
             if (found == outputs.end() || found->second.shape() != shape) {
-                throw Error(ErrorCode::kEngine, "graph '" + name + "' must give '" + tensor + "' of shape " +
-                                                    to_string(shape) + ", got " +
-                                                    (found == outputs.end() ? "none" : to_string(found->second.shape())) +
-                                                    "; try another engine");
+                throw Error(ErrorCode::kEngine,
+                            "graph '" + name + "' must give '" + tensor + "' of shape " + to_string(shape) +
+                                ", got " +
+                                (found == outputs.end() ? "none" : to_string(found->second.shape())) +
+                                "; try another engine");
             }
         }
         return outputs;
     }
 };
 
-void check_tensors(const LoadedGraph& loaded, const NamedShapes& expected, const NamedShapes& found, const char* role) {
+void check_tensors(const LoadedGraph& loaded, const NamedShapes& expected, const NamedShapes& found,
+                   const char* role) {
     for (const auto& [tensor, shape] : expected) {
         const auto match = found.find(tensor);
         if (match == found.end() || match->second != shape) {
-            throw Error(ErrorCode::kBundle,
-                        "graph file '" + loaded.spec.path + "' must have " + role + " '" + tensor + "' of shape " +
-                            to_string(shape) + " as the manifest says, got " +
-                            (match == found.end() ? "none" : to_string(match->second)) + "; export the bundle again");
+            throw Error(ErrorCode::kBundle, "graph file '" + loaded.spec.path + "' must have " + role + " '" +
+                                                tensor + "' of shape " + to_string(shape) +
+                                                " as the manifest says, got " +
+                                                (match == found.end() ? "none" : to_string(match->second)) +
+                                                "; export the bundle again");
         }
     }
 }
@@ -143,8 +147,8 @@ std::vector<std::array<float, 3>> to_view(const std::vector<std::array<float, 3>
 }
 
 // View to world: metres, and y turned up. That mirrors the mesh, so faces are turned as well.
-Mesh to_world(const std::vector<std::array<float, 3>>& view, const std::vector<std::array<std::int32_t, 3>>& faces,
-              double size_m) {
+Mesh to_world(const std::vector<std::array<float, 3>>& view,
+              const std::vector<std::array<std::int32_t, 3>>& faces, double size_m) {
     const auto half_m = static_cast<float>(0.5 * size_m);
     Mesh mesh;
     mesh.vertices.reserve(view.size());
@@ -156,10 +160,10 @@ Mesh to_world(const std::vector<std::array<float, 3>>& view, const std::vector<s
 
 std::array<double, 16> image_from_world(const Box& crop, double size_m) {
     const double px_per_m = crop.width_px / size_m;
-    return {px_per_m, 0.0, 0.0, crop.left_px + 0.5 * crop.width_px,
-            0.0, -px_per_m, 0.0, crop.top_px + 0.5 * crop.height_px,
-            0.0, 0.0, 2.0 / size_m, 0.0,
-            0.0, 0.0, 0.0, 1.0};
+    return {px_per_m, 0.0,       0.0,          crop.left_px + 0.5 * crop.width_px,
+            0.0,      -px_per_m, 0.0,          crop.top_px + 0.5 * crop.height_px,
+            0.0,      0.0,       2.0 / size_m, 0.0,
+            0.0,      0.0,       0.0,          1.0};
 }
 
 double metric_size(const NamedTensors& encoded, double fallback_m) {
@@ -167,8 +171,9 @@ double metric_size(const NamedTensors& encoded, double fallback_m) {
     if (found == encoded.end()) return fallback_m;
     const double size_m = std::exp(static_cast<double>(found->second.data()[0]));
     if (!(size_m >= kLeastSizeM && size_m <= kMostSizeM)) {
-        throw Error(ErrorCode::kInvalidField, "the shape encoder estimates a frame of " + std::to_string(size_m) +
-                                                  " m, outside 0.01 to 100 m; check the photograph and the bundle");
+        throw Error(ErrorCode::kInvalidField,
+                    "the shape encoder estimates a frame of " + std::to_string(size_m) +
+                        " m, outside 0.01 to 100 m; check the photograph and the bundle");
     }
     return size_m;
 }
@@ -190,9 +195,10 @@ PersonMask Reconstructor::Parts::segment(const PhotoView& photo) const {
     }
     const auto network = graphs.find("segmentation");
     if (network == graphs.end()) {
-        throw Error(ErrorCode::kInvalidMask,
-                    "the photograph has no mask and this bundle no segmentation network; give a mask or an image "
-                    "with an alpha channel");
+        throw Error(
+            ErrorCode::kInvalidMask,
+            "the photograph has no mask and this bundle no segmentation network; give a mask or an image "
+            "with an alpha channel");
     }
     const Shape& input = network->second.spec.inputs.at("image");
     const ImageView rgb{photo.rgb, photo.width_px, photo.height_px, 3};
@@ -206,7 +212,8 @@ NamedTensors Reconstructor::Parts::encode(const std::string& graph, const Tensor
     return loaded.run(encoder_input(frame_pixels, loaded.spec.inputs.at("image")[1]));
 }
 
-Reconstructor::Reconstructor(Bundle bundle, const std::shared_ptr<Engine>& engine) : parts_(std::make_unique<Parts>()) {
+Reconstructor::Reconstructor(Bundle bundle, const std::shared_ptr<Engine>& engine)
+    : parts_(std::make_unique<Parts>()) {
     parts_->frame = bundle.frame;
     for (const auto& [name, spec] : bundle.graphs) {
         LoadedGraph loaded{name, spec, engine->load(spec.path)};
@@ -257,13 +264,14 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
     extraction.resolution = options.resolution;
     extraction.dense = options.dense;
     extraction.columns = silhouette_columns(frame_pixels, options.resolution, options.silhouette_dilation_px);
-    Surface surface =
-        extract_surface(lattice_field(shape.query, shape_maps, options.resolution), extraction, stages.inner());
+    Surface surface = extract_surface(lattice_field(shape.query, shape_maps, options.resolution), extraction,
+                                      stages.inner());
     if (surface.faces.empty()) {
-        throw Error(ErrorCode::kEmptySurface,
-                    "no surface was found at resolution " + std::to_string(options.resolution) +
-                        ": the network sees no body in the frame; check that the mask shows a person, or raise the "
-                        "resolution");
+        throw Error(
+            ErrorCode::kEmptySurface,
+            "no surface was found at resolution " + std::to_string(options.resolution) +
+                ": the network sees no body in the frame; check that the mask shows a person, or raise the "
+                "resolution");
     }
     result.num_queries_asked = surface.num_queries_asked;
     result.num_queries_ideal = surface.num_queries_ideal;

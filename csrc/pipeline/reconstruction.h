@@ -15,17 +15,17 @@
 namespace jiff {
 
 struct PhotoView {
-    const std::uint8_t* rgb = nullptr;   // [height, width, 3], sRGB
+    const std::uint8_t* rgb = nullptr;  // [height, width, 3], sRGB
     const std::uint8_t* mask = nullptr;  // [height, width], 0 … 255, or null: segment by the bundle's network
     int width_px = 0;
     int height_px = 0;
 };
 
 struct ReconstructOptions {
-    int resolution = 256;               // cells along a side of the frame: 32 … 512, a multiple of 32
+    int resolution = 256;  // cells along a side of the frame: 32 … 512, a multiple of 32
     bool keep_largest_component = true;
-    bool dense = false;                 // evaluate every lattice point: slow, for checking
-    int silhouette_dilation_px = 8;     // in the frame image; columns outside are empty
+    bool dense = false;              // evaluate every lattice point: slow, for checking
+    int silhouette_dilation_px = 8;  // in the frame image; columns outside are empty
 };
 
 struct Mesh {
@@ -36,10 +36,10 @@ struct Mesh {
 
 struct Reconstruction {
     Mesh mesh;
-    std::vector<std::uint8_t> mask;                  // [height, width] of the photo, the person that was taken
-    std::array<double, 16> image_from_world{};       // row-major 4 × 4, see docs/conventions.md
+    std::vector<std::uint8_t> mask;             // [height, width] of the photo, the person that was taken
+    std::array<double, 16> image_from_world{};  // row-major 4 × 4, see docs/conventions.md
     double size_m = 0.0;
-    std::map<std::string, double> timings_ms;        // by stage, and "total"
+    std::map<std::string, double> timings_ms;  // by stage, and "total"
     std::int64_t num_queries_asked = 0;
     std::int64_t num_queries_ideal = 0;
     std::vector<std::string> warnings;
@@ -49,11 +49,13 @@ struct Reconstruction {
 // `reconstruct` may be called from several threads.
 class Reconstructor {
   public:
-    // Throws what the engine throws, and Error(kBundle) when a graph has other tensors than the manifest says.
+    // Throws what the engine throws, and Error(kBundle) when a graph has other tensors than the manifest
+    // says.
     Reconstructor(Bundle bundle, const std::shared_ptr<Engine>& engine);
     ~Reconstructor();
 
-    // Throws Error: kInvalidArgument, kInvalidMask, kNoPerson, kEngine, kInvalidField, kEmptySurface, kCancelled.
+    // Throws Error: kInvalidArgument, kInvalidMask, kNoPerson, kEngine, kInvalidField, kEmptySurface,
+    // kCancelled.
     Reconstruction reconstruct(const PhotoView& photo, const ReconstructOptions& options,
                                const ProgressCallback& progress = {}) const;
 

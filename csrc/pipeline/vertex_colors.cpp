@@ -39,8 +39,8 @@ std::array<float, 3> frame_color(const Tensor& frame, float view_x, float view_y
 
 }  // namespace
 
-std::vector<std::array<float, 3>> colorize_vertices(const ImplicitQuery& head, const std::vector<TensorView>& maps,
-                                                    const Tensor& frame,
+std::vector<std::array<float, 3>> colorize_vertices(const ImplicitQuery& head,
+                                                    const std::vector<TensorView>& maps, const Tensor& frame,
                                                     const std::vector<std::array<float, 3>>& view) {
     const auto num_points = static_cast<std::int64_t>(view.size());
     const std::int64_t num_outputs = head.num_outputs();

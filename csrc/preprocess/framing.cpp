@@ -20,7 +20,7 @@ struct Cut {
 
 Cut find_cut(const Interval& figure, int photo_px) {
     const double tolerance = std::max(1.0, kBorderShare * photo_px);
-    return {figure.low < tolerance, figure.high > photo_px - tolerance};
+    return {figure.low<tolerance, figure.high> photo_px - tolerance};
 }
 
 Interval with_margin(const Interval& figure, const Cut& cut, int photo_px, double margin_px) {
@@ -37,7 +37,9 @@ std::vector<std::uint8_t> dilate(const std::vector<std::uint8_t>& flags, int siz
         int last_set = -reach - 1;
         int next_set = 0;
         for (int i = 0; i < size; ++i) {
-            const auto at = [&](int j) { return static_cast<std::size_t>(line) * across + static_cast<std::size_t>(j) * stride; };
+            const auto at = [&](int j) {
+                return static_cast<std::size_t>(line) * across + static_cast<std::size_t>(j) * stride;
+            };
             if (flags[at(i)]) last_set = i;
             for (next_set = std::max(next_set, i); next_set < size && !flags[at(next_set)];) ++next_set;
             dilated[at(i)] = i - last_set <= reach || (next_set < size && next_set - i <= reach);
@@ -91,7 +93,8 @@ std::vector<std::uint8_t> silhouette_columns(const Tensor& frame, int resolution
     const float* alpha = frame.data() + 3 * static_cast<std::int64_t>(size) * size;
     std::vector<std::uint8_t> silhouette(static_cast<std::size_t>(size) * size);
     std::transform(alpha, alpha + silhouette.size(), silhouette.begin(), [](float a) { return a > 0.5f; });
-    silhouette = dilate(dilate(silhouette, size, 1, dilation_px), size, size, dilation_px);
+    const int reach = std::min(dilation_px, size);
+    silhouette = dilate(dilate(silhouette, size, 1, reach), size, size, reach);
 
     // Lattice index i lies at pixel i · S / R; the last one on the frame's edge.
     std::vector<std::uint8_t> columns;

@@ -56,10 +56,11 @@ AxisTaps by_source(const AxisTaps& taps, int num_source) {
 using RowReader = std::function<void(int row, int first, int last, float* values)>;
 
 // Separable: each source row is read and resampled horizontally once, then added to its output rows.
-Tensor warp(int source_width, int source_height, int num_channels, const RowReader& read_row, const Box& box, int width_px,
-            int height_px) {
+Tensor warp(int source_width, int source_height, int num_channels, const RowReader& read_row, const Box& box,
+            int width_px, int height_px) {
     const AxisTaps columns = axis_taps(box.left_px, box.width_px, source_width, width_px);
-    const AxisTaps rows = by_source(axis_taps(box.top_px, box.height_px, source_height, height_px), source_height);
+    const AxisTaps rows =
+        by_source(axis_taps(box.top_px, box.height_px, source_height, height_px), source_height);
     int first = source_width;
     int last = 0;
     for (const auto& taps : columns) {
@@ -80,12 +81,14 @@ Tensor warp(int source_width, int source_height, int num_channels, const RowRead
             for (int column = 0; column < width_px; ++column) {
                 float sum = 0.0f;
                 for (const Tap& tap : columns[column]) {
-                    sum += tap.weight * source[static_cast<std::size_t>(tap.source - first) * num_channels + channel];
+                    sum += tap.weight *
+                           source[static_cast<std::size_t>(tap.source - first) * num_channels + channel];
                 }
                 out[column] = sum;
             }
             for (const Tap& tap : rows[row]) {
-                float* target = result.data() + (static_cast<std::int64_t>(channel) * height_px + tap.source) * width_px;
+                float* target =
+                    result.data() + (static_cast<std::int64_t>(channel) * height_px + tap.source) * width_px;
                 for (int column = 0; column < width_px; ++column) target[column] += tap.weight * out[column];
             }
         }
@@ -108,7 +111,8 @@ Tensor warp_image(const ImageView& image, const Box& box, int width_px, int heig
     return warp(image.width_px, image.height_px, image.num_channels, read_row, box, width_px, height_px);
 }
 
-Tensor warp_premultiplied(const ImageView& rgb, const ImageView& alpha, const Box& box, int width_px, int height_px) {
+Tensor warp_premultiplied(const ImageView& rgb, const ImageView& alpha, const Box& box, int width_px,
+                          int height_px) {
     const auto read_row = [&](int row, int first, int last, float* values) {
         const std::uint8_t* color = pixel(rgb, row, first);
         const std::uint8_t* cover = pixel(alpha, row, first);

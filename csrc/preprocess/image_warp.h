@@ -28,6 +28,7 @@ Tensor warp_image(const ImageView& image, const Box& box, int width_px, int heig
 
 // The same for RGB under an alpha mask of its size: [4, height_px, width_px], colours premultiplied by
 // alpha before they are resampled (so that no background bleeds in), then alpha.
-Tensor warp_premultiplied(const ImageView& rgb, const ImageView& alpha, const Box& box, int width_px, int height_px);
+Tensor warp_premultiplied(const ImageView& rgb, const ImageView& alpha, const Box& box, int width_px,
+                          int height_px);
 
 }  // namespace jiff

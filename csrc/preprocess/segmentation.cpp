@@ -11,10 +11,10 @@
 namespace jiff {
 namespace {
 
-constexpr int kHalf = 128;                     // the least value above one half of 255
-constexpr double kBystanderShare = 0.15;       // of the largest person's area
-constexpr double kLeastPersonShare = 0.005;    // of the photo's area
-constexpr int kLeastFigurePx = 16;             // longer side of a caller's figure
+constexpr int kHalf = 128;                   // the least value above one half of 255
+constexpr double kBystanderShare = 0.15;     // of the largest person's area
+constexpr double kLeastPersonShare = 0.005;  // of the photo's area
+constexpr int kLeastFigurePx = 16;           // longer side of a caller's figure
 constexpr std::uint32_t kNoLabel = 0xffffffffu;
 
 // Pixels first … last - 1 of one row, all above one half.
@@ -58,7 +58,8 @@ std::vector<std::uint32_t> connect(const std::vector<Run>& runs) {
             parents[std::max(a, b)] = std::min(a, b);
         }
     }
-    for (std::size_t i = 0; i < runs.size(); ++i) parents[i] = find_root(parents, static_cast<std::uint32_t>(i));
+    for (std::size_t i = 0; i < runs.size(); ++i)
+        parents[i] = find_root(parents, static_cast<std::uint32_t>(i));
     return parents;
 }
 
@@ -72,7 +73,8 @@ std::vector<std::uint32_t> label_pixels(const ImageView& mask, const std::vector
     std::queue<std::size_t> front;
     for (std::size_t i = 0; i < runs.size(); ++i) {
         const std::size_t row_start = runs[i].row * width;
-        std::fill(labels.begin() + row_start + runs[i].first, labels.begin() + row_start + runs[i].last, components[i]);
+        std::fill(labels.begin() + row_start + runs[i].first, labels.begin() + row_start + runs[i].last,
+                  components[i]);
     }
     const auto grow_from = [&](std::size_t pixel) {
         const std::size_t column = pixel % width;
@@ -103,7 +105,8 @@ std::string size_text(const ImageView& image) {
     return std::to_string(image.width_px) + " x " + std::to_string(image.height_px);
 }
 
-Box bounding_box(const std::vector<Run>& runs, const std::vector<std::uint32_t>& components, std::uint32_t chosen) {
+Box bounding_box(const std::vector<Run>& runs, const std::vector<std::uint32_t>& components,
+                 std::uint32_t chosen) {
     int left = INT32_MAX, top = INT32_MAX, right = 0, bottom = 0;
     for (std::size_t i = 0; i < runs.size(); ++i) {
         if (components[i] != chosen) continue;
@@ -119,10 +122,10 @@ void require_figure(const ImageView& mask, MaskSource source, double area, const
     if (source == MaskSource::kNetwork) {
         const double share = area / (double(mask.width_px) * mask.height_px);
         if (share >= kLeastPersonShare) return;
-        throw Error(ErrorCode::kNoPerson,
-                    "no person was found in the photograph of " + size_text(mask) + " px (the largest candidate covers " +
-                        percent(share) + " of it, at least " + percent(kLeastPersonShare) +
-                        " is needed); crop it closer to the person or give a mask");
+        throw Error(ErrorCode::kNoPerson, "no person was found in the photograph of " + size_text(mask) +
+                                              " px (the largest candidate covers " + percent(share) +
+                                              " of it, at least " + percent(kLeastPersonShare) +
+                                              " is needed); crop it closer to the person or give a mask");
     }
     const double longer_side = std::max(box.width_px, box.height_px);
     if (longer_side >= kLeastFigurePx) return;
@@ -142,12 +145,15 @@ Tensor segmentation_input(const ImageView& rgb, int width_px, int height_px) {
     const Box whole{0.0, 0.0, double(rgb.width_px), double(rgb.height_px)};
     Tensor image = warp_image(rgb, whole, width_px, height_px);
     Tensor input({1, 3, height_px, width_px});
-    std::transform(image.data(), image.data() + image.size(), input.data(), [](float v) { return 2.0f * v - 1.0f; });
+    std::transform(image.data(), image.data() + image.size(), input.data(),
+                   [](float v) { return 2.0f * v - 1.0f; });
     return input;
 }
 
 std::vector<std::uint8_t> matte_to_photo(const TensorView& matte, int photo_width_px, int photo_height_px) {
-    const auto to_byte = [](float v) { return static_cast<std::uint8_t>(std::lround(255.0f * std::clamp(v, 0.0f, 1.0f))); };
+    const auto to_byte = [](float v) {
+        return static_cast<std::uint8_t>(std::lround(255.0f * std::clamp(v, 0.0f, 1.0f)));
+    };
     std::vector<std::uint8_t> bytes(matte.size());
     for (std::int64_t i = 0; i < matte.size(); ++i) {
         if (!std::isfinite(matte.data[i])) {
@@ -179,14 +185,16 @@ PersonMask choose_person(const ImageView& mask, MaskSource source) {
     person.box = box;
     person.values.resize(static_cast<std::size_t>(mask.width_px) * mask.height_px);
     const auto labels = label_pixels(mask, runs, components);
-    for (std::size_t i = 0; i < labels.size(); ++i) person.values[i] = labels[i] == chosen ? mask.values[i] : 0;
+    for (std::size_t i = 0; i < labels.size(); ++i)
+        person.values[i] = labels[i] == chosen ? mask.values[i] : 0;
 
-    const auto num_people =
-        std::count_if(areas.begin(), areas.end(), [&](double other) { return other >= kBystanderShare * area; });
+    const auto num_people = std::count_if(areas.begin(), areas.end(),
+                                          [&](double other) { return other >= kBystanderShare * area; });
     if (num_people > 1) {
-        person.warnings.push_back("the photograph seems to show " + std::to_string(num_people) +
-                                  " people; the largest was reconstructed; to take another, give a mask that shows "
-                                  "only that person");
+        person.warnings.push_back(
+            "the photograph seems to show " + std::to_string(num_people) +
+            " people; the largest was reconstructed; to take another, give a mask that shows "
+            "only that person");
     }
     return person;
 }
