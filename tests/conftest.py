@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-import jiffsdk
 import pytest
 from hypothesis import settings
+
+import jiffsdk
 from synthetic_bundle import write_bundle
 
 # Time limits of single examples fail on a busy machine; a fixed seed keeps a run repeatable.

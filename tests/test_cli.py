@@ -10,13 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jiffsdk
 import numpy as np
 import pytest
 import trimesh
+from PIL import Image
+
+import jiffsdk
 from figures import as_bytes, disc, person, photograph
 from jiffsdk import cli
-from PIL import Image
 
 SDK_DIR = Path(jiffsdk.__file__).parent.parent
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,9 +17,10 @@ import sys
 import time
 from pathlib import Path
 
-import jiffsdk
 import numpy as np
 import pytest
+
+import jiffsdk
 from figures import as_bytes, person, photograph
 from jiffsdk import (
     BundleError,
@@ -159,8 +161,8 @@ def test_every_error_class_is_public_and_a_jiff_error() -> None:
 
 
 def test_every_core_code_has_its_class() -> None:
-    header = (SDK_DIR.parent / "csrc" / "core" / "status.cpp").read_text()
-    names = {line.split('"')[1] for line in header.splitlines() if "case ErrorCode::" in line}
+    source = (SDK_DIR.parent / "csrc" / "core" / "status.cpp").read_text()
+    names = set(re.findall(r'case ErrorCode::\w+:\s*return "(\w+)"', source))
     assert len(names) == 9
     for name in names:
         error = jiffsdk._core.Error("message")

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from figures import person, photograph
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from jiffsdk import BundleError, Reconstructor, _core
 from safetensors.numpy import save_file
+
+from figures import person, photograph
+from jiffsdk import BundleError, Reconstructor, _core
 from synthetic_bundle import file_record, read_manifest, write_bundle, write_manifest
 
 Change = Callable[[dict[str, Any]], None]

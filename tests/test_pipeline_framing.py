@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from figures import as_bytes, person, photograph
 from hypothesis import given
 from hypothesis import strategies as st
+
+from figures import as_bytes, person, photograph
 from jiffsdk import _core
 from reference import framing
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
+
 from figures import as_bytes, disc, person, photograph
 from jiffsdk import (
     Cancelled,
@@ -18,7 +20,6 @@ from jiffsdk import (
     ReconstructionOptions,
     Reconstructor,
 )
-from scipy import ndimage
 from synthetic_bundle import ESTIMATED_SIZE_M, FIXED_SIZE_M, IMAGE_SIZE_PX, half_thickness, write_bundle
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from figures import as_bytes, disc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from jiffsdk import _core
 from scipy import ndimage
+
+from figures import as_bytes, disc
+from jiffsdk import _core
 
 
 def blurred(mask: np.ndarray) -> np.ndarray:

@@ -7,14 +7,15 @@ import os
 import struct
 from pathlib import Path
 
-import jiffsdk
 import numpy as np
 import pytest
 import trimesh
+from PIL import Image
+
+import jiffsdk
 from figures import as_bytes, person, photograph
 from jiffsdk import OptionError, OutputError
 from jiffsdk.mesh_files import linear_from_srgb
-from PIL import Image
 
 
 @pytest.fixture(scope="module")

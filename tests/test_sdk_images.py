@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from jiffsdk import ImageError, MaskError
 from jiffsdk.images import load_mask, load_photo
-from PIL import Image
 
 HEIGHT_PX, WIDTH_PX = 80, 100
 

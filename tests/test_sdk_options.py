@@ -7,9 +7,10 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-import jiffsdk
 import numpy as np
 import pytest
+
+import jiffsdk
 from figures import person, photograph
 from jiffsdk import EngineError, EngineOptions, OptionError, ReconstructionOptions, engines
 

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 import trimesh
+
 from jiffsdk import OptionError
 from jiffsdk.geometry import vertex_normals
 from jiffsdk.preview import VIEW_YAWS_DEG, rasterize, render_preview
