@@ -186,7 +186,7 @@ def brow_material(hair_color: Color, texture: Path) -> Material:
         0.8 * channel + 0.2 * skin for channel, skin in zip(hair_color, (0.5, 0.36, 0.28), strict=True)
     )
     color = (light[0], light[1], light[2])
-    return Material(texture, alpha_min=0.45, dye=1.0, fold_strength=0.0, colors=(color, color))
+    return Material(texture, alpha_min=0.2, dye=1.0, fold_strength=0.0, colors=(color, color))
 
 
 def skin_material(rng: np.random.Generator, texture: Path) -> Material:
