@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from jiffexport.bundle import write_bundle
 from jiffexport.errors import BundleError
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from jiffexport.nets import COMPACT_COLOR, COMPACT_SHAPE, ColorNet, ShapeNet
 from onnx import TensorProto, helper, numpy_helper
+
+from jiffexport.nets import COMPACT_COLOR, COMPACT_SHAPE, ColorNet, ShapeNet
 
 SHAPE_CONFIG = replace(
     COMPACT_SHAPE, stem_channels=(8, 16, 16), feature_channels=16, num_stacks=1, hourglass_depth=1
