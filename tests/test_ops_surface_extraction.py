@@ -13,6 +13,7 @@ from jiffsdk import _core
 from reference import surface_extraction as reference
 from reference.mesh_properties import (
     assert_closed_manifold,
+    component_of_vertices,
     euler_characteristic,
     num_components,
     signed_volume,
@@ -110,28 +111,33 @@ def test_dense_extraction_is_marching_cubes_of_the_dense_truth(resolution: int, 
     assert surface["num_queries_ideal"] == reference.num_queries_ideal(values, 0.5, columns)
 
 
+def components(surface: dict) -> list[frozenset[bytes]]:
+    """The triangles of each connected component, as the bytes of their vertices."""
+    labels = component_of_vertices(surface["vertices"], surface["faces"])[surface["faces"][:, 0]]
+    triangles = np.ascontiguousarray(surface["vertices"][surface["faces"]])
+    return [frozenset(map(bytes, triangles[labels == label])) for label in np.unique(labels)]
+
+
 @given(
     resolution=st.integers(10, 40),
     seed=st.integers(0, 2**31),
     smoothness=st.sampled_from([2.0, 3.0, 5.0]),
     stride=st.sampled_from([0, 1, 2, 4]),
 )
-def test_sparse_equals_dense_on_smooth_fields(
+def test_sparse_gives_whole_components_of_the_dense_surface(
     resolution: int, seed: int, smoothness: float, stride: int
 ) -> None:
     field = smooth_field(resolution, seed, smoothness)
     recorder = Recorder(field)
-    # A band of 0.5 refines wherever the field is not exactly 0 or 1, so nothing can hide.
-    sparse = _core.extract_surface(
-        recorder, resolution, coarse_stride=stride, uncertain_band=0.5 * max(stride, 1)
-    )
+    sparse = _core.extract_surface(recorder, resolution, coarse_stride=stride)
     dense = _core.extract_surface(field, resolution, dense=True)
-    assert_same_surface(sparse, dense)
+    assert set(components(sparse)) <= set(components(dense))
     assert_closed_manifold(sparse["vertices"], sparse["faces"])
     assert sparse["num_queries_asked"] == recorder.num_asked
-    assert sparse["num_queries_ideal"] == reference.num_queries_ideal(
-        reference.dense_values(field, resolution), 0.5
-    )
+    if stride < 2:  # automatic is 1 at these resolutions: every cell is seen
+        assert_same_surface(sparse, dense)
+        values = reference.dense_values(field, resolution)
+        assert sparse["num_queries_ideal"] == reference.num_queries_ideal(values, 0.5)
 
 
 @given(
@@ -188,15 +194,16 @@ def test_a_thin_sheet_and_tube_are_followed_from_the_part_that_was_seen() -> Non
 def test_a_component_between_coarse_points_is_seen_through_its_slope() -> None:
     resolution = 64
     z, y, x = np.meshgrid(*[np.arange(resolution + 1)] * 3, indexing="ij")
-    distance = np.sqrt((x - 28.0) ** 2 + (y - 28) ** 2 + (z - 28) ** 2) - 2.5  # no multiple of 8 inside
-    field = lookup(1 / (1 + np.exp(distance / 2.5)))
+    distance = np.sqrt((x - 27.0) ** 2 + (y - 29) ** 2 + (z - 26) ** 2) - 3  # no multiple of 8 inside
+    assert distance[::8, ::8, ::8].min() > 0
+    field = lookup(np.clip(0.5 - 0.05 * distance, 0, 1))
     surface = _core.extract_surface(field, resolution, coarse_stride=8)
     assert_same_surface(surface, _core.extract_surface(field, resolution, dense=True))
     assert euler_characteristic(surface["vertices"], surface["faces"]) == 2
 
 
 @pytest.mark.parametrize("resolution", [128, 256])
-@pytest.mark.parametrize("transition", [0.01, 0.03])
+@pytest.mark.parametrize("transition", [0.01, 0.03, 0.1])
 def test_a_figure_costs_at_most_three_times_the_ideal(resolution: int, transition: float) -> None:
     field = capsules(resolution, transition)
     coarse = silhouette(capsules(64, transition), 64)

@@ -22,7 +22,8 @@ struct ExtractionOptions {
     int resolution = 256;  // R, cells along a side
     float iso = 0.5f;
     int coarse_stride = 0;  // spacing of the first level, in cells; a power of two, 0: by the resolution
-    // A coarse cell with any corner this close to iso is refined; the band shrinks with the stride.
+    // A coarse cell that shows no crossing is refined if a corner is this close to iso and not farther than
+    // the slope of its corners reaches. The band shrinks with the stride.
     float uncertain_band = 0.4f;
     bool dense = false;  // evaluate the whole lattice: the reference that sparse must equal
     // (R + 1)² flags [y][x], nonzero where the column may hold surface; empty: everywhere.

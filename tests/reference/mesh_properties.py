@@ -40,8 +40,13 @@ def euler_characteristic(vertices: NDArray[np.floating], faces: NDArray[np.integ
     return len(vertices) - 3 * len(faces) // 2 + len(faces)
 
 
-def num_components(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> int:
-    """Connected components over shared vertices."""
+def component_of_vertices(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> NDArray[np.integer]:
+    """The label of each vertex's connected component; components join over shared vertices."""
     rows, columns = faces[:, :2].ravel(), faces[:, 1:].ravel()
     graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(vertices),) * 2)
-    return int(connected_components(graph, directed=False)[0])
+    return connected_components(graph, directed=False)[1]
+
+
+def num_components(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> int:
+    """Connected components over shared vertices."""
+    return len(np.unique(component_of_vertices(vertices, faces)))
