@@ -86,14 +86,15 @@ void bind_preprocess(py::module_& module) {
         "Premultiplied RGB and alpha of the crop, (4, size_px, size_px) float32 in [0, 1].");
     module.def(
         "encoder_input",
-        [](const py::array& frame, int num_channels) {
+        [](const py::array& frame, int num_channels, std::int64_t size_px) {
             if (num_channels != 3 && num_channels != 4) {
                 throw Error(ErrorCode::kInvalidArgument,
                             "num_channels must be 3 or 4, got " + std::to_string(num_channels));
             }
-            return array_of(encoder_input(frame_of(frame), num_channels));
+            return array_of(encoder_input(frame_of(frame), num_channels, size_px));
         },
-        py::arg("frame"), py::arg("num_channels"), "What an encoder takes, (1, num_channels, S, S) float32.");
+        py::arg("frame"), py::arg("num_channels"), py::arg("size_px"),
+        "What an encoder takes, (1, num_channels, size_px, size_px) float32.");
     module.def(
         "silhouette_columns",
         [](const py::array& frame, int resolution, int dilation_px) {

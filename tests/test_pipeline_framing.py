@@ -80,11 +80,14 @@ def test_frame_and_encoder_input_equal_the_reference(size_px: int) -> None:
     expected = framing.frame_image(rgb, mask, crop, size_px)
     np.testing.assert_allclose(frame, expected, atol=TOLERANCE)
     for num_channels in (3, 4):
-        np.testing.assert_allclose(
-            _core.encoder_input(frame, num_channels),
-            framing.encoder_input(expected, num_channels),
-            atol=TOLERANCE,
-        )
+        for input_px in (size_px, size_px // 2, size_px // 8):
+            np.testing.assert_allclose(
+                _core.encoder_input(frame, num_channels, input_px),
+                framing.encoder_input(expected, num_channels, input_px),
+                atol=TOLERANCE,
+            )
+    with pytest.raises(_core.Error, match="no whole fraction"):
+        _core.encoder_input(frame, 4, size_px // 2 + 1)
 
 
 def test_no_background_bleeds_into_the_frame() -> None:

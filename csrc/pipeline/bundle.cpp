@@ -155,9 +155,9 @@ void check_graph(const std::string& name, const GraphSpec& graph, const Node& no
     }
     const auto image = graph.inputs.find("image");
     if (graph.inputs.size() != 1 || !is_image(graph.inputs, "image", 3, 4) ||
-        image->second[2] != image_size_px || image->second[3] != image_size_px) {
-        const std::string side = std::to_string(image_size_px);
-        node.at("inputs").wrong("one \"image\" of [1, 3 or 4, " + side + ", " + side + "], the frame's size");
+        image->second[2] != image->second[3] || image->second[2] < 1 || image_size_px % image->second[2] != 0) {
+        node.at("inputs").wrong("one \"image\" of [1, 3 or 4, S, S] with S the frame's " +
+                                std::to_string(image_size_px) + " px or a whole fraction of it");
     }
     if (!is_image(graph.outputs, "features", 1, 1 << 20)) {
         node.at("outputs").wrong("\"features\" of [1, channels, height, width]");

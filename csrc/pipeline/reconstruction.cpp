@@ -209,7 +209,8 @@ PersonMask Reconstructor::Parts::segment(const PhotoView& photo) const {
 
 NamedTensors Reconstructor::Parts::encode(const std::string& graph, const Tensor& frame_pixels) const {
     const LoadedGraph& loaded = graphs.at(graph);
-    return loaded.run(encoder_input(frame_pixels, loaded.spec.inputs.at("image")[1]));
+    const Shape& image = loaded.spec.inputs.at("image");
+    return loaded.run(encoder_input(frame_pixels, image[1], image[2]));
 }
 
 Reconstructor::Reconstructor(Bundle bundle, const std::shared_ptr<Engine>& engine)

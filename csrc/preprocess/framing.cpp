@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
+
+#include "core/status.h"
 
 namespace jiff {
 namespace {
@@ -72,17 +75,31 @@ Tensor frame_image(const ImageView& rgb, const ImageView& mask, const Box& crop,
     return warp_premultiplied(rgb, mask, crop, size_px, size_px);
 }
 
-Tensor encoder_input(const Tensor& frame, std::int64_t num_channels) {
-    const std::int64_t size = frame.shape()[1];
-    const std::int64_t num_pixels = size * size;
-    const float* alpha = frame.data() + 3 * num_pixels;
-    Tensor input({1, num_channels, size, size});
+Tensor encoder_input(const Tensor& frame, std::int64_t num_channels, std::int64_t size_px) {
+    const std::int64_t frame_px = frame.shape()[1];
+    if (size_px < 1 || frame_px % size_px != 0) {
+        throw Error(ErrorCode::kInvalidArgument, "an encoder's picture of " + std::to_string(size_px) +
+                                                     " px is no whole fraction of the frame's " +
+                                                     std::to_string(frame_px) + " px");
+    }
+    const std::int64_t block = frame_px / size_px;
+    const float weight = 1.0f / static_cast<float>(block * block);
+    Tensor input({1, num_channels, size_px, size_px});
+    float* target = input.data();
     for (std::int64_t channel = 0; channel < num_channels; ++channel) {
-        const float* source = frame.data() + channel * num_pixels;
-        float* target = input.data() + channel * num_pixels;
-        for (std::int64_t i = 0; i < num_pixels; ++i) {
-            // (colour - 0.5) / 0.5 · alpha, where the frame holds colour · alpha.
-            target[i] = channel < 3 ? 2.0f * source[i] - alpha[i] : alpha[i];
+        const float* source = frame.data() + channel * frame_px * frame_px;
+        const float* alpha = frame.data() + 3 * frame_px * frame_px;
+        for (std::int64_t y = 0; y < size_px; ++y) {
+            for (std::int64_t x = 0; x < size_px; ++x) {
+                float sum = 0.0f;
+                for (std::int64_t row = y * block; row < (y + 1) * block; ++row) {
+                    for (std::int64_t i = row * frame_px + x * block; i < row * frame_px + (x + 1) * block; ++i) {
+                        // (colour - 0.5) / 0.5 · alpha, where the frame holds colour · alpha.
+                        sum += channel < 3 ? 2.0f * source[i] - alpha[i] : alpha[i];
+                    }
+                }
+                *target++ = sum * weight;
+            }
         }
     }
     return input;

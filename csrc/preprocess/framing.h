@@ -17,8 +17,9 @@ Box frame_figure(const Box& figure, int photo_width_px, int photo_height_px, dou
 // The crop of a photo under its mask, [4, size_px, size_px]: premultiplied R, G, B and alpha in [0, 1].
 Tensor frame_image(const ImageView& rgb, const ImageView& mask, const Box& crop, int size_px);
 
-// What an encoder of three or four channels takes (docs/conventions.md), [1, num_channels, S, S].
-Tensor encoder_input(const Tensor& frame, std::int64_t num_channels);
+// What an encoder of three or four channels takes (docs/conventions.md), [1, num_channels, size_px,
+// size_px]. `size_px` is the frame's side or a whole fraction of it: blocks of pixels are averaged.
+Tensor encoder_input(const Tensor& frame, std::int64_t num_channels, std::int64_t size_px);
 
 // (resolution + 1)² flags [y][x]: the lattice columns whose pixel lies within `dilation_px` rows and
 // columns of the frame's silhouette.

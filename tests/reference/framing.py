@@ -15,12 +15,14 @@ def frame_image(
     return warp_image(np.concatenate([rgb / 255.0 * alpha, alpha], axis=2), crop, size_px, size_px)
 
 
-def encoder_input(frame: np.ndarray, num_channels: int) -> np.ndarray:
-    """(1, num_channels, S, S): (colour - 0.5) / 0.5 times the mask, then the mask."""
+def encoder_input(frame: np.ndarray, num_channels: int, size_px: int) -> np.ndarray:
+    """(1, num_channels, size_px, size_px): (colour - 0.5) / 0.5 times the mask, then the mask, averaged."""
     alpha = frame[3]
     color = np.divide(frame[:3], alpha, out=np.zeros_like(frame[:3]), where=alpha > 0)
     channels = [*((color - 0.5) / 0.5 * alpha), alpha]
-    return np.stack(channels[:num_channels])[None]
+    block = frame.shape[1] // size_px
+    pixels = np.stack(channels[:num_channels]).reshape(num_channels, size_px, block, size_px, block)
+    return pixels.mean((2, 4))[None]
 
 
 def silhouette_columns(frame: np.ndarray, resolution: int, dilation_px: int) -> np.ndarray:
