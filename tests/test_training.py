@@ -24,6 +24,7 @@ RADIUS_M = 0.5
 CENTER_M = np.array([0.1, 1.0, 0.0])
 SIZE_M = 2.0
 TINY_SHAPE = nets.ShapeConfig(
+    image_size_px=IMAGE_SIZE_PX,
     in_channels=4,
     stem_channels=(8, 8, 8),
     feature_channels=16,
@@ -35,6 +36,7 @@ TINY_SHAPE = nets.ShapeConfig(
     estimates_size=True,
 )
 TINY_COLOR = nets.ColorConfig(
+    image_size_px=IMAGE_SIZE_PX,
     in_channels=4,
     base_channels=4,
     num_blocks=1,

@@ -65,8 +65,10 @@ class People:
         return len(self.images)
 
 
-def load_people(folder: Path, device: torch.device, limit: int | None = None) -> People:
-    """Read all finished shards of `folder` (one split) onto `device`.
+def load_people(
+    folder: Path, device: torch.device, limit: int | None = None, image_size_px: int = 512
+) -> People:
+    """Read all finished shards of `folder` (one split) onto `device`, pictures shrunk to `image_size_px`.
 
     Raises
     ------
@@ -77,7 +79,13 @@ def load_people(folder: Path, device: torch.device, limit: int | None = None) ->
     if not shards:
         raise FileNotFoundError(f"no subjects in {folder}: run python training/generate_people.py first")
     with ThreadPoolExecutor() as pool:
-        subjects = list(tqdm(pool.map(_read_subject, shards), total=len(shards), desc=f"read {folder}"))
+        subjects = list(
+            tqdm(
+                pool.map(lambda shard: _read_subject(shard, image_size_px), shards),
+                total=len(shards),
+                desc=f"read {folder}",
+            )
+        )
     views = [view for subject in subjects for view in subject["views"]]
 
     def stack(values: list[np.ndarray]) -> Tensor:
@@ -105,7 +113,7 @@ def load_people(folder: Path, device: torch.device, limit: int | None = None) ->
     )
 
 
-def _read_subject(folder: Path) -> dict:
+def _read_subject(folder: Path, image_size_px: int) -> dict:
     with np.load(folder / "samples.npz") as file:
         samples = {key: file[key] for key in file.files}
     for key in ("near_occupancy", "uniform_occupancy"):
@@ -113,7 +121,9 @@ def _read_subject(folder: Path) -> dict:
     views = json.loads((folder / "views.json").read_text())["views"]
     for i, view in enumerate(views):
         with Image.open(folder / f"view_{i:02d}.webp") as image:
-            view["image"] = np.ascontiguousarray(np.asarray(image.convert("RGBA")).transpose(2, 0, 1))
+            size = (image_size_px, image_size_px)
+            pixels = np.asarray(image.convert("RGBA").resize(size, Image.Resampling.BOX))
+            view["image"] = np.ascontiguousarray(pixels.transpose(2, 0, 1))
     return {"samples": samples, "views": views}
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import jiffexport.nets as nets
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from . import augment
 from .dataset import People, color_samples, cut_views, load_people
 from .train_shape import argument_parser, random_views, train_options
-from .trainer import Losses, autocast, train
+from .trainer import Losses, autocast, load_checkpoint, memory_format, train
 
 SURFACE_NOISE_M = 0.01  # of the paper's perturbation along the normal
 
@@ -34,11 +35,17 @@ def color_loss(net: nn.Module, shape: nn.Module, people: People, batch: int, num
             rgb = change(augment.over_background(picture))
             colors = change(colors)
             mask = augment.ragged_mask(picture[:, 3:], strongest_px=2)
-            image = augment.encoder_input(rgb, mask).contiguous(memory_format=torch.channels_last)
-        shape_features = shape.encoder(image[:, : shape.config.in_channels])[0][-1]
+            image = augment.encoder_input(rgb, mask).contiguous(memory_format=memory_format(device))
+        shape_features = encode_shape(shape, image)
     image = image[:, : net.config.in_channels]
     predicted = net.color(net.encoder(image), shape_features, image, points)
     return {"color": ((predicted - colors).abs().mean(1) * weights).sum() / weights.sum()}
+
+
+def encode_shape(shape: nn.Module, image: Tensor) -> Tensor:
+    """Features of the shape network, whose picture may be smaller: every side a whole fraction."""
+    factor = image.shape[-1] // shape.config.image_size_px
+    return shape.encoder(F.avg_pool2d(image[:, : shape.config.in_channels], factor))[0][-1]
 
 
 @torch.no_grad()
@@ -53,7 +60,7 @@ def score(net: nn.Module, shape: nn.Module, people: People, batch: int = 16) -> 
             points, colors, weights = color_samples(people, views, 5000, 0.0)
             image = augment.encoder_input(views.image[:, :3], views.image[:, 3:])
             with autocast(device):
-                shape_features = shape.encoder(image[:, : shape.config.in_channels])[0][-1]
+                shape_features = encode_shape(shape, image)
                 image = image[:, : net.config.in_channels]
                 predicted = net.color(net.encoder(image), shape_features, image, points)
             error += float(((predicted - colors).abs().mean(1) * weights).sum() / weights.sum()) * len(index)
@@ -62,26 +69,29 @@ def score(net: nn.Module, shape: nn.Module, people: People, batch: int = 16) -> 
 
 def load_shape(path: Path, device: torch.device) -> nn.Module:
     """A finished shape network, frozen."""
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    if checkpoint.get("kind") != "shape":
-        raise ValueError(f"{path}: expected a shape checkpoint, got kind {checkpoint.get('kind')!r}")
+    checkpoint = load_checkpoint(path, "shape")
     net = nets.ShapeNet(nets.ShapeConfig.from_dict(checkpoint["config"]))
     net.load_state_dict(checkpoint["model"])
-    return net.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    return net.to(device, memory_format=memory_format(device)).eval().requires_grad_(False)
 
 
 def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("--shape", type=Path, required=True, help="shape.pt of train_shape")
+    parser.add_argument("--head-only", action="store_true", help="keep the encoder as --init has it")
     arguments = parser.parse_args()
     torch.manual_seed(arguments.seed)
     device = torch.device(arguments.device)
     people = load_people(arguments.data / "train", device, arguments.subjects)
-    held_out = load_people(arguments.data / "test", device)
+    held_out = load_people(arguments.data / "test", device, arguments.test_subjects)
     shape = load_shape(arguments.shape, device)
     config = nets.COMPACT_COLOR if arguments.config == "compact" else nets.PAPER_COLOR
     config = replace(config, shape_feature_channels=shape.config.feature_channels)
-    net = nets.ColorNet(config).to(device, memory_format=torch.channels_last)
+    net = nets.ColorNet(config).to(device, memory_format=memory_format(device))
+    if arguments.init:
+        net.load_state_dict(load_checkpoint(arguments.init, "color")["model"])
+    if arguments.head_only:
+        net.encoder.requires_grad_(False)
     if arguments.compile:
         net.encoder.compile()
         shape.encoder.compile()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from . import augment
 from .dataset import People, Views, cut_views, load_people, occupancy_samples
-from .trainer import Budget, Losses, TrainOptions, autocast, train
+from .trainer import Budget, Losses, TrainOptions, autocast, load_checkpoint, memory_format, train
 
 
 def argument_parser(description: str) -> argparse.ArgumentParser:
@@ -30,7 +30,10 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--points", type=int, default=5000, help="query points a view (paper: 5000)")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--subjects", type=int, help="read only so many training subjects")
+    parser.add_argument("--test-subjects", type=int, help="score on only so many held-out subjects")
+    parser.add_argument("--save-every-s", type=float, default=60.0, help="seconds between checkpoints")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--init", type=Path, help="start from the weights of this checkpoint")
     parser.add_argument("--compile", action="store_true", help="compile the encoder (worth it on a GPU)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--provenance", default="", help="a sentence kept with the weights")
@@ -39,7 +42,13 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
 
 def train_options(arguments: argparse.Namespace) -> TrainOptions:
     budget = Budget(arguments.minutes, arguments.steps)
-    return TrainOptions(arguments.out, budget, arguments.learning_rate, provenance=arguments.provenance)
+    return TrainOptions(
+        arguments.out,
+        budget,
+        arguments.learning_rate,
+        checkpoint_every_s=arguments.save_every_s,
+        provenance=arguments.provenance,
+    )
 
 
 def random_views(people: People, batch: int) -> Views:
@@ -62,7 +71,7 @@ def shape_loss(net: nn.Module, people: People, batch: int, num_points: int) -> L
         sides = augment.picture_sides(batch, points.device)
         weights = weights * augment.within_sides(points[..., 0], sides)
         image = photographed(augment.cut_sides(views.image, sides))[:, : net.config.in_channels]
-    stacks, log_size = net.encoder(image.contiguous(memory_format=torch.channels_last))
+    stacks, log_size = net.encoder(image.contiguous(memory_format=memory_format(image.device)))
     errors = [((net.occupancy(f, points) - labels) ** 2 * weights).sum() / weights.sum() for f in stacks]
     losses = {"occupancy": torch.stack(errors).mean()}
     if log_size is not None:
@@ -83,7 +92,7 @@ def score(net: nn.Module, people: People, batch: int = 16) -> dict[str, float]:
             points, labels, weights = occupancy_samples(people, views, 5000)
             image = augment.encoder_input(views.image[:, :3], views.image[:, 3:])[:, : net.config.in_channels]
             with autocast(device):
-                stacks, log_size = net.encoder(image.contiguous(memory_format=torch.channels_last))
+                stacks, log_size = net.encoder(image.contiguous(memory_format=memory_format(device)))
                 occupancy = net.occupancy(stacks[-1], points)
             error += float(((occupancy - labels) ** 2 * weights).sum() / weights.sum()) * len(index)
             inside, truth, counted = occupancy > 0.5, labels > 0.5, weights > 0
@@ -99,10 +108,12 @@ def main() -> None:
     arguments = argument_parser(__doc__).parse_args()
     torch.manual_seed(arguments.seed)
     device = torch.device(arguments.device)
-    people = load_people(arguments.data / "train", device, arguments.subjects)
-    held_out = load_people(arguments.data / "test", device)
     config = nets.COMPACT_SHAPE if arguments.config == "compact" else nets.PAPER_SHAPE
-    net = nets.ShapeNet(config).to(device, memory_format=torch.channels_last)
+    people = load_people(arguments.data / "train", device, arguments.subjects, config.image_size_px)
+    held_out = load_people(arguments.data / "test", device, arguments.test_subjects, config.image_size_px)
+    net = nets.ShapeNet(config).to(device, memory_format=memory_format(device))
+    if arguments.init:
+        net.load_state_dict(load_checkpoint(arguments.init, "shape")["model"])
     if arguments.compile:
         net.encoder.compile()
     train(

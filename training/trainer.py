@@ -67,7 +67,8 @@ def train(
     options.out.mkdir(parents=True, exist_ok=True)
     state_path = options.out / "state.pt"
     average = AveragedModel(net, multi_avg_fn=_average, use_buffers=True)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=options.learning_rate, weight_decay=1e-4)
+    trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=options.learning_rate, weight_decay=1e-4)
     step, seconds = 0, 0.0
     if state_path.exists():
         state = torch.load(state_path, map_location="cpu", weights_only=True)
@@ -134,6 +135,11 @@ def train(
     return average.module.eval()
 
 
+def memory_format(device: torch.device) -> torch.memory_format:
+    """Channels last feeds a GPU's tensor cores; on a CPU it makes these networks several times slower."""
+    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
+
+
 def autocast(device: torch.device) -> torch.autocast:
     """bf16 where the machine computes in it; plain fp32 elsewhere, where bf16 would only be slower."""
     native = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
@@ -149,6 +155,20 @@ def _average(averages: list[Tensor], values: list[Tensor], num_averaged: Tensor)
             average.lerp_(value.to(average.dtype), 1 - decay)
         else:
             average.copy_(value)
+
+
+def load_checkpoint(path: Path, kind: str) -> dict:
+    """A checkpoint of `train`, on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If it is of another kind.
+    """
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    if checkpoint.get("kind") != kind:
+        raise ValueError(f"{path}: expected a {kind} checkpoint, got kind {checkpoint.get('kind')!r}")
+    return checkpoint
 
 
 def _save(path: Path, state: dict) -> None:

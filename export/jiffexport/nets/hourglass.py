@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .config import Norm, ShapeConfig
 from .norm import make_norm
+from .upsample import upsample_bicubic
 
 
 class ConvBlock(nn.Module):
@@ -63,8 +64,7 @@ class Hourglass(nn.Module):
         low = getattr(self, f"b2_{level}")(F.avg_pool2d(x, 2))
         low = self._descend(level - 1, low) if level > 1 else self.b2_plus_1(low)
         low = getattr(self, f"b3_{level}")(low)
-        up = F.interpolate(low, size=skip.shape[-2:], mode="bicubic", align_corners=True)
-        return skip + up
+        return skip + upsample_bicubic(low, skip.shape[-2], skip.shape[-1])
 
     def forward(self, x: Tensor) -> Tensor:
         return self._descend(self.depth, x)
