@@ -27,10 +27,16 @@ def test_encoder_input_is_masked_and_centred_on_grey() -> None:
     rgba = np.zeros((2, 2, 4), np.uint8)
     rgba[0, 0] = (255, 0, 255, 255)
     rgba[1, 1] = (255, 255, 255, 0)
-    image = encoder_input(rgba, 4)
+    image = encoder_input(rgba, 4, 2)
     np.testing.assert_array_equal(image[0, :, 0, 0], [1, -1, 1, 1])
     np.testing.assert_array_equal(image[0, :, 1, 1], [0, 0, 0, 0])
-    assert encoder_input(rgba, 3).shape == (1, 3, 2, 2)
+    assert encoder_input(rgba, 3, 2).shape == (1, 3, 2, 2)
+
+
+def test_encoder_input_of_a_smaller_encoder_averages_blocks() -> None:
+    rgba = np.random.default_rng(0).integers(0, 256, (6, 6, 4), dtype=np.uint8)
+    full, half = encoder_input(rgba, 4, 6), encoder_input(rgba, 4, 3)
+    np.testing.assert_allclose(half[..., 1, 2], full[..., 2:4, 4:6].mean((2, 3)), atol=1e-6)
 
 
 def test_photograph_is_padded_to_a_transparent_square(tmp_path: Path) -> None:
@@ -83,8 +89,10 @@ def test_built_bundle_is_what_its_manifest_says(options: BuildOptions) -> None:
         for values, described in ((graph.input, entry["inputs"]), (graph.output, entry["outputs"])):
             assert described == {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
         assert 0 < entry["max_abs_error"] < 0.05
+    assert manifest["graphs"]["color_encoder"]["inputs"] == {"image": [1, 4, 64, 64]}
+    assert manifest["graphs"]["shape_encoder"]["inputs"] == {"image": [1, 4, 32, 32]}
     assert manifest["graphs"]["shape_encoder"]["outputs"] == {
-        "features": [1, 16, 16, 16],
+        "features": [1, 16, 8, 8],
         "log_size_m": [1, 1],
     }
     color = manifest["heads"]["color"]
@@ -108,6 +116,12 @@ def test_segmentation_without_its_licence_is_refused_and_nothing_written(
     (tmp_path / "LICENSE").unlink()
     with pytest.raises(BundleError, match="licence must travel with it"):
         build_bundle(options)
+    assert not options.out.exists()
+
+
+def test_encoder_whose_picture_does_not_divide_the_frame_is_refused(options: BuildOptions) -> None:
+    with pytest.raises(BundleError, match="color_encoder runs on pictures of 64 px"):
+        build_bundle(replace(options, frame=Frame(image_size_px=96)))
     assert not options.out.exists()
 
 

@@ -14,9 +14,16 @@ from onnx import TensorProto, helper, numpy_helper
 from jiffexport.nets import COMPACT_COLOR, COMPACT_SHAPE, ColorNet, ShapeNet
 
 SHAPE_CONFIG = replace(
-    COMPACT_SHAPE, stem_channels=(8, 16, 16), feature_channels=16, num_stacks=1, hourglass_depth=1
+    COMPACT_SHAPE,
+    image_size_px=32,
+    stem_channels=(8, 16, 16),
+    feature_channels=16,
+    num_stacks=1,
+    hourglass_depth=1,
 )
-COLOR_CONFIG = replace(COMPACT_COLOR, base_channels=4, num_blocks=1, shape_feature_channels=16)
+COLOR_CONFIG = replace(
+    COMPACT_COLOR, image_size_px=64, base_channels=4, num_blocks=1, shape_feature_channels=16
+)
 
 
 def checkpoint_of(kind: str) -> dict[str, Any]:

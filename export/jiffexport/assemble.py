@@ -164,13 +164,19 @@ def _export_encoder(
     pictures: Sequence[np.ndarray],
     options: BuildOptions,
 ) -> ExportedGraph:
-    num_channels, size_px = trained.network.config.in_channels, options.frame.image_size_px
+    num_channels, size_px = trained.network.config.in_channels, trained.network.config.image_size_px
+    if options.frame.image_size_px % size_px:
+        raise BundleError(
+            f"{name} runs on pictures of {size_px} px, no whole fraction of the frame's "
+            f"{options.frame.image_size_px} px; export with a frame that it divides"
+        )
     encoder = trained.network.encoder
     model = encoder_to_onnx(encoder, (1, num_channels, size_px, size_px), name, options.store)
-    examples = reference_features(encoder, [encoder_input(picture, num_channels) for picture in pictures])
+    images = [encoder_input(picture, num_channels, size_px) for picture in pictures]
+    examples = reference_features(encoder, images)
     serialized = model.SerializeToString()
     reports = _verify(name, serialized, examples, options.store)
-    provenance = f"{trained.provenance} ({trained.step} training steps)"
+    provenance = f"{trained.provenance or 'Unknown data.'} ({trained.step} training steps)"
     return ExportedGraph(name, serialized, options.store, "Apache-2.0", provenance, reports)
 
 

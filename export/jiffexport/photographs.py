@@ -52,7 +52,7 @@ def cut_out(rgba: np.ndarray, segment: Segment, segment_size_px: int) -> np.ndar
     return np.concatenate([rgba[..., :3], np.rint(alpha).astype(np.uint8)[..., None]], 2)
 
 
-def encoder_input(rgba: np.ndarray, num_channels: int) -> np.ndarray:
+def encoder_input(rgba: np.ndarray, num_channels: int, size_px: int) -> np.ndarray:
     """What an encoder sees of a picture (docs/conventions.md, Sampling).
 
     Parameters
@@ -61,12 +61,16 @@ def encoder_input(rgba: np.ndarray, num_channels: int) -> np.ndarray:
         (S, S, 4) uint8; alpha is the mask.
     num_channels
         3: masked RGB; 4: the mask as well.
+    size_px
+        S or a whole fraction of it: blocks of pixels are averaged.
 
     Returns
     -------
     numpy.ndarray
-        (1, num_channels, S, S) float32.
+        (1, num_channels, size_px, size_px) float32.
     """
     mask = (rgba[..., 3].astype(np.float32) / 255)[None, None]
-    masked = normalize(rgba[..., :3]) * mask
-    return np.ascontiguousarray(np.concatenate([masked, mask], 1)[:, :num_channels])
+    masked = np.concatenate([normalize(rgba[..., :3]) * mask, mask], 1)[:, :num_channels]
+    block = rgba.shape[0] // size_px
+    blocks = masked.reshape(1, num_channels, size_px, block, size_px, block)
+    return np.ascontiguousarray(blocks.mean((3, 5)))

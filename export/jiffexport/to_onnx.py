@@ -3,10 +3,11 @@
 Which exporter: torch's two exporters give the same operators once constants are folded (and equally fast
 graphs), but the older one, which traces, takes a fifth of the time and needs nothing beyond `onnx`.
 
-What is slow by default: not the norms but the cubic `Resize`, which ONNX Runtime computes in a scalar loop.
-On one core the published hourglass takes 6.7 s as exported and 2.4 s with `cubic_resize_as_matmul`
-(OpenVINO: 2.4 s either way). Group norms as torch writes them (`InstanceNormalization` over reshaped groups)
-are within 10 % of every other form tried: `GroupNormalization`, and means and squares in three variants.
+What is slow by default: not the norms but cubic `Resize`, which ONNX Runtime computes in a scalar loop. On
+one core it takes 6.7 s for the published hourglass with it and 2.4 s with the matrix products of
+`nets.upsample` (OpenVINO: 2.4 s either way). Group norms as torch writes them (`InstanceNormalization` over
+reshaped groups) are within 10 % of every other form tried: `GroupNormalization`, and means and squares in
+three variants.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from .nets import HourglassEncoder, ResidualEncoder
 from .onnx_graph import OPSET, Store, finish
-from .passes import cubic_resize_as_matmul, store_weights_fp16, with_static_shapes
+from .passes import store_weights_fp16, with_static_shapes
 from .verify import Example
 
 Encoder = HourglassEncoder | ResidualEncoder
@@ -68,8 +69,8 @@ def encoder_to_onnx(
         )
     model = with_static_shapes(onnx.load_from_string(buffer.getvalue()), {"image": image_shape})
     if store == "fp16":
-        model = store_weights_fp16(model)  # before the resampling matrices appear: these stay float32
-    return finish(cubic_resize_as_matmul(model), name)
+        model = store_weights_fp16(model)
+    return finish(model, name)
 
 
 def reference_features(encoder: Encoder, images: list[np.ndarray]) -> list[Example]:

@@ -1,7 +1,6 @@
 """Graph passes: each takes an ONNX model and returns another that computes the same."""
 
 from .constants import fold_constants, with_static_shapes
-from .resize import cubic_resize_as_matmul
 from .storage import store_weights_fp16
 
-__all__ = ["cubic_resize_as_matmul", "fold_constants", "store_weights_fp16", "with_static_shapes"]
+__all__ = ["fold_constants", "store_weights_fp16", "with_static_shapes"]
