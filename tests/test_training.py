@@ -14,7 +14,14 @@ torch = pytest.importorskip("torch", reason="the training tests need torch (pip 
 import jiffexport.nets as nets  # noqa: E402
 
 from training import augment  # noqa: E402
-from training.dataset import color_samples, cut_views, load_people, occupancy_samples, transform  # noqa: E402
+from training.dataset import (  # noqa: E402
+    color_samples,
+    cut_views,
+    depth_maps,
+    load_people,
+    occupancy_samples,
+    transform,
+)
 from training.train_color import color_loss  # noqa: E402
 from training.train_shape import score, shape_loss  # noqa: E402
 from training.trainer import Budget, TrainOptions, train  # noqa: E402
@@ -138,6 +145,17 @@ def test_color_samples_carry_the_lit_colour(people):
     expected = torch.tensor([200, 40, 40]) / 255
     assert torch.allclose(colors[0].T, expected.expand(100, 3), atol=1e-3)
     assert (weights == 1).all()
+
+
+def test_depth_maps_hold_the_front_and_the_back_of_the_ball(people):
+    views = cut_views(people, torch.tensor([0, 1]), augment.FrameChange.identity(2, torch.device("cpu")))
+    depth, known = depth_maps(people, views, 16)
+    u = torch.linspace(-1, 1, 16)
+    reach = (RADIUS_M**2 - (u[None] - 0.1) ** 2 - u[:, None] ** 2).clamp(min=0).sqrt()
+    inner = reach > 0.35  # where a texel's own slope is small
+    assert known[:, 0, inner].all() and not known[:, 0, reach == 0].all()
+    assert (depth[:, 0, inner] - reach[inner]).abs().max() < 0.1
+    assert (depth[:, 1, inner] + reach[inner]).abs().max() < 0.1
 
 
 def test_cut_views_are_never_widened():

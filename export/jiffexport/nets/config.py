@@ -71,6 +71,11 @@ class ShapeConfig(_Config):
     depth_scale: float
     estimates_size: bool
 
+    @property
+    def feature_size(self) -> int:
+        """Side of the feature map in texels."""
+        return self.image_size_px // 4
+
 
 @dataclass(frozen=True)
 class ColorConfig(_Config):
