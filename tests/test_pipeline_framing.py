@@ -61,6 +61,7 @@ def test_frame_is_square_and_holds_the_figure(
 ) -> None:
     x = sorted(round(share * photo[0]) for share in corners[:2])
     y = sorted(round(share * photo[1]) for share in corners[2:])
+    x[0], y[0] = min(x[0], photo[0] - 1), min(y[0], photo[1] - 1)  # a figure has a pixel at least
     figure = (x[0], y[0], max(1, x[1] - x[0]), max(1, y[1] - y[0]))
     left, top, width, height = _core.frame_figure(figure, *photo, margin)
     longer = max(figure[2:])

@@ -11,8 +11,6 @@ from PIL import Image
 
 torch = pytest.importorskip("torch", reason="the training tests need torch (pip install .[training])")
 
-import jiffexport.nets as nets  # noqa: E402
-
 from training import augment  # noqa: E402
 from training.dataset import (  # noqa: E402
     color_samples,
@@ -25,6 +23,8 @@ from training.dataset import (  # noqa: E402
 from training.train_color import color_loss  # noqa: E402
 from training.train_shape import score, shape_loss  # noqa: E402
 from training.trainer import Budget, TrainOptions, train  # noqa: E402
+
+import jiffexport.nets as nets  # noqa: E402
 
 IMAGE_SIZE_PX = 128
 RADIUS_M = 0.5
@@ -92,7 +92,7 @@ def people(tmp_path_factory):
     folder = tmp_path_factory.mktemp("balls")
     for i in range(2):
         write_ball(folder / f"{i:05d}", i)
-    return load_people(folder, torch.device("cpu"))
+    return load_people(folder, torch.device("cpu"), image_size_px=IMAGE_SIZE_PX)
 
 
 def test_empty_folder_says_how_to_make_people(tmp_path):

@@ -178,9 +178,7 @@ def occupancy_samples(people: People, views: Views, num_points: int) -> tuple[Te
     return points, labels, weights
 
 
-def _pick(
-    points: Tensor, occupancy: Tensor, views: Views, num_points: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def _pick(points: Tensor, occupancy: Tensor, views: Views, num_points: int) -> tuple[Tensor, Tensor, Tensor]:
     """Random points of each view's subject, those inside the frame first."""
     batch, device = len(views.subject), points.device
     candidate = torch.randint(points.shape[1], (batch, 4 * num_points), device=device)

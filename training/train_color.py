@@ -1,6 +1,6 @@
 """Train the coarse colour network on top of a finished shape network (paper Sec. 4.4; Tex-PIFu).
 
-    python -m training.train_color --shape runs/shape/shape.pt --data data --out runs/color --minutes 6
+python -m training.train_color --shape runs/shape/shape.pt --data data --out runs/color --minutes 6
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import jiffexport.nets as nets
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+import jiffexport.nets as nets
 
 from . import augment
 from .dataset import People, color_samples, cut_views, load_people

@@ -1,6 +1,6 @@
 """Train the shape network: occupancy of points near the surface and in the box (paper Sec. 4.1 and 5).
 
-    python -m training.train_shape --data data --out runs/shape --minutes 12
+python -m training.train_shape --data data --out runs/shape --minutes 12
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import jiffexport.nets as nets
 import torch
 from torch import Tensor, nn
+
+import jiffexport.nets as nets
 
 from . import augment
 from .dataset import People, Views, cut_views, depth_maps, load_people, occupancy_samples
 from .trainer import Budget, Losses, TrainOptions, autocast, load_checkpoint, memory_format, train
-
 
 DEPTH_WEIGHT = 0.1  # of the depth term, in units of the head's depth input
 
