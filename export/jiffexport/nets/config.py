@@ -133,14 +133,14 @@ PAPER_COLOR = ColorConfig(
 )
 
 COMPACT_SHAPE = ShapeConfig(
-    image_size_px=256,
+    image_size_px=512,
     in_channels=4,
-    stem_channels=(24, 48, 64),
-    feature_channels=64,
-    num_stacks=2,
+    stem_channels=(32, 64, 96),
+    feature_channels=128,
+    num_stacks=3,
     hourglass_depth=4,
     norm="batch",
-    hidden_widths=(128, 128, 64),
+    hidden_widths=(256, 256, 128, 64),
     depth_scale=8 * 256 / 200,
     estimates_size=True,
 )
@@ -151,7 +151,7 @@ COMPACT_COLOR = ColorConfig(
     base_channels=24,
     num_blocks=4,
     norm="batch",
-    shape_feature_channels=64,
+    shape_feature_channels=128,
     hidden_widths=(256, 128, 64),
     depth_scale=256 / 200,
     blends_image=True,
