@@ -15,13 +15,12 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
 from . import metrics
-from .lights import shade
+from .people.lights import shade
 
 NUM_SAMPLES = 20_000
 BORDER = 0.97  # |view| beyond this is the cap that closes a cut body, not surface
@@ -32,9 +31,9 @@ def evaluate_view(reconstructor, folder: Path, number: int, view: dict, resoluti
     with Image.open(folder / f"view_{number:02d}.webp") as file:
         image = np.asarray(file.convert("RGBA"))
     result = reconstructor(image, resolution=resolution)
-    world_from_view = np.linalg.inv(np.asarray(view["view_from_world"], np.float64))
+    view_from_world = np.asarray(view["view_from_world"], np.float64)
     vertices_view = _in_true_view(result, image.shape[0])
-    vertices = _apply(world_from_view, vertices_view)
+    vertices = _apply(np.linalg.inv(view_from_world), vertices_view)
     faces = np.asarray(result.faces, np.int64)
 
     truth = np.load(folder / "mesh.npz")
@@ -42,7 +41,7 @@ def evaluate_view(reconstructor, folder: Path, number: int, view: dict, resoluti
     true_vertices, true_faces = truth["vertices"].astype(np.float64), truth["faces"].astype(np.int64)
 
     def in_frame(points: NDArray[np.float64]) -> NDArray[np.bool_]:
-        seen = _apply(np.linalg.inv(world_from_view), points)
+        seen = _apply(view_from_world, points)
         return (np.abs(seen[:, :2]) < BORDER).all(1)
 
     predicted_points = metrics.sample_surface(vertices, faces, NUM_SAMPLES)
@@ -93,12 +92,10 @@ def _apply(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[
     return points @ matrix[:3, :3].T + matrix[:3, 3]
 
 
-def _lit(view: dict, normals: NDArray[np.float32], albedo: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _lit(view: dict, normals: NDArray[np.float32], albedo: NDArray[np.uint8]) -> NDArray[np.float64]:
     rotation = np.asarray(view["view_from_world"], np.float32)[:3, :3]
     rotation = rotation / np.linalg.norm(rotation, axis=1, keepdims=True) * np.array([[1], [-1], [1]])
-    seen = torch.from_numpy((normals @ rotation.T).astype(np.float32))[None]
-    sh = torch.tensor(view["sh"], dtype=torch.float32)[None]
-    return shade(sh, seen, torch.from_numpy(albedo.astype(np.float32) / 255)[None])[0].numpy()
+    return shade(albedo / 255, normals @ rotation.T, np.asarray(view["sh"]))
 
 
 def main() -> None:
