@@ -6,9 +6,11 @@ python -m training.train_shape --data data --out runs/shape --minutes 12
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import jiffexport.nets as nets
@@ -17,7 +19,7 @@ from . import augment
 from .dataset import People, Views, cut_views, depth_maps, load_people, occupancy_samples
 from .trainer import Budget, Losses, TrainOptions, autocast, load_checkpoint, memory_format, train
 
-DEPTH_WEIGHT = 0.1  # of the depth term, in units of the head's depth input
+DEPTH_WEIGHT = 0.2  # of the depth term, in units of the head's depth input
 
 
 def argument_parser(description: str) -> argparse.ArgumentParser:
@@ -27,6 +29,7 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder with train/ and test/")
     parser.add_argument("--out", type=Path, required=True, help="checkpoints and log; resumes what it finds")
     parser.add_argument("--config", choices=("compact", "paper"), default="compact")
+    parser.add_argument("--image-size", type=int, help="train on smaller pictures than the configuration's")
     parser.add_argument("--minutes", type=float, help="budget in minutes of this machine")
     parser.add_argument("--steps", type=int, help="budget in steps")
     parser.add_argument("--batch", type=int, default=16, help="views a step")
@@ -82,12 +85,18 @@ def shape_loss(net: nn.Module, people: People, batch: int, num_points: int) -> L
         image = photographed(augment.cut_sides(views.image, sides))[:, : net.config.in_channels]
     stacks, log_size = net.encoder(image.contiguous(memory_format=memory_format(image.device)))
     errors = [((net.occupancy(f, points) - labels) ** 2 * weights).sum() / weights.sum() for f in stacks]
-    depth = depth * net.config.depth_scale
-    misses = [((f[:, :2].float() - depth).abs() * known).sum() / known.sum().clamp(min=1) for f in stacks]
+    misses = [(depth_error(net, f, depth) * known).sum() / known.sum().clamp(min=1) for f in stacks]
+    misses = [miss * net.config.depth_scale for miss in misses]
     losses = {"occupancy": torch.stack(errors).mean(), "depth": DEPTH_WEIGHT * torch.stack(misses).mean()}
     if log_size is not None:
         losses["size"] = 0.05 * (log_size[:, 0].float() - views.size_m.log()).abs().mean()
     return losses
+
+
+def depth_error(net: nn.Module, features: Tensor, depth: Tensor) -> Tensor:
+    """How far the taught channels are from `depth` (B, 2, S, S), the mean of both -> (B, 1, S, S), view z."""
+    taught = F.avg_pool2d(features[:, :2].float(), 2) / net.config.depth_scale
+    return (taught - depth).abs().mean(1, keepdim=True)
 
 
 @torch.no_grad()
@@ -96,22 +105,29 @@ def score(net: nn.Module, people: People, batch: int = 16) -> dict[str, float]:
     device = people.images.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(0)
-        error = size_error = 0.0
+        error = size_error = depth_error_m = 0.0
         both = either = 0
         for index in torch.arange(people.num_views, device=device).split(batch):
             views = cut_views(people, index, augment.FrameChange.identity(len(index), device))
             points, labels, weights = occupancy_samples(people, views, 5000)
+            depth, known = depth_maps(people, views, net.config.feature_size)
             image = augment.encoder_input(views.image[:, :3], views.image[:, 3:])[:, : net.config.in_channels]
             with autocast(device):
                 stacks, log_size = net.encoder(image.contiguous(memory_format=memory_format(device)))
                 occupancy = net.occupancy(stacks[-1], points)
+            misses_m = depth_error(net, stacks[-1], depth) * views.size_m[:, None, None, None] / 2
+            depth_error_m += float((misses_m * known).sum() / known.sum()) * len(index)
             error += float(((occupancy - labels) ** 2 * weights).sum() / weights.sum()) * len(index)
             inside, truth, counted = occupancy > 0.5, labels > 0.5, weights > 0
             both += int((inside & truth & counted).sum())
             either += int(((inside | truth) & counted).sum())
             if log_size is not None:
                 size_error += float((log_size[:, 0].float() - views.size_m.log()).abs().sum())
-    scores = {"test_occupancy": error / people.num_views, "test_iou": both / max(either, 1)}
+    scores = {
+        "test_occupancy": error / people.num_views,
+        "test_iou": both / max(either, 1),
+        "test_depth_m": depth_error_m / people.num_views,
+    }
     return scores | ({"test_log_size": size_error / people.num_views} if net.config.estimates_size else {})
 
 
@@ -120,6 +136,8 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
     device = torch.device(arguments.device)
     config = nets.COMPACT_SHAPE if arguments.config == "compact" else nets.PAPER_SHAPE
+    if arguments.image_size:
+        config = replace(config, image_size_px=arguments.image_size)
     people = load_people(arguments.data / "train", device, arguments.subjects, config.image_size_px)
     held_out = load_people(arguments.data / "test", device, arguments.test_subjects, config.image_size_px)
     net = nets.ShapeNet(config).to(device, memory_format=memory_format(device))
