@@ -423,6 +423,20 @@ def test_pictures_show_the_albedo_under_the_recorded_light(train) -> None:  # ty
     assert np.median(np.abs(lit - shown)) < 0.02
 
 
+def test_the_sealed_body_is_closed_and_has_no_mouth_inside(studio) -> None:  # type: ignore[no-untyped-def]
+    import igl
+
+    body = studio.body
+    edges = np.concatenate([body.sealed_faces[:, [i, (i + 1) % 3]] for i in range(3)])
+    assert {tuple(e) for e in edges} == {tuple(e[::-1]) for e in edges}
+    assert len({tuple(e) for e in edges}) == len(edges)
+    vertices = body.mean_vertices.astype(np.float64)
+    lips = vertices[np.setdiff1d(body.faces, body.sealed_faces)]  # what only the cavity used
+    inside = lips.mean(axis=0, keepdims=True) + [[0.0, 0.0, -0.01]]
+    assert igl.winding_number(vertices, body.sealed_faces.astype(np.int64), inside) > 0.99
+    assert len(body.sealed_faces) > 0.95 * len(body.faces)
+
+
 def test_labels_agree_with_the_exact_winding_number(studio) -> None:  # type: ignore[no-untyped-def]
     import igl
     from training.people import subject as module

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,14 @@ from training import augment  # noqa: E402
 from training.dataset import (  # noqa: E402
     color_samples,
     cut_views,
-    depth_maps,
     load_people,
     occupancy_samples,
     transform,
 )
+from training.depth import depth_maps, taught_depth, to_taught_depth  # noqa: E402
 from training.train_color import color_loss  # noqa: E402
-from training.train_shape import score, shape_loss  # noqa: E402
+from training.train_color import encode as encode_color  # noqa: E402
+from training.train_shape import encode, encode_once, score, shape_loss  # noqa: E402
 from training.trainer import Budget, TrainOptions, train  # noqa: E402
 
 import jiffexport.nets as nets  # noqa: E402
@@ -158,6 +160,37 @@ def test_depth_maps_hold_the_front_and_the_back_of_the_ball(people):
     assert (depth[:, 1, inner] + reach[inner]).abs().max() < 0.1
 
 
+def test_points_move_as_front_and_back_of_their_column_do(people):
+    views = cut_views(people, torch.tensor([0, 1]), augment.FrameChange.identity(2, torch.device("cpu")))
+    depth, known = depth_maps(people, views, 32)
+    x, y = 0.1 + 0.2 * torch.rand(2, 50), 0.2 * torch.rand(2, 50)
+    reach = (RADIUS_M**2 - (x - 0.1) ** 2 - y**2).sqrt()
+
+    def moved(share, taught):
+        points = torch.stack([x, y, reach * share], 2)
+        result = to_taught_depth(points, depth, known, taught)
+        assert torch.equal(result[..., :2], points[..., :2])
+        return result[..., 2] - points[..., 2]
+
+    share = torch.rand(2, 50) * 4 - 2
+    assert moved(share, depth).abs().max() < 1e-6
+    assert (moved(share, depth + 0.3) - 0.3).abs().max() < 1e-5
+    thicker = depth + torch.tensor([0.2, -0.1])[None, :, None, None]
+    assert (moved(torch.full((2, 50), 1.5), thicker) - 0.2).abs().max() < 1e-5
+    assert (moved(torch.full((2, 50), -1.5), thicker) + 0.1).abs().max() < 1e-5
+    assert (moved(torch.zeros(2, 50), thicker) - 0.05).abs().max() < 0.02
+    turned_over = depth.flip(1)  # front behind back: the order along z must still be kept
+    order = torch.linspace(-2, 2, 50).expand(2, -1)
+    column = torch.stack([torch.full((2, 50), 0.2), torch.zeros(2, 50), order * 0.5], 2)
+    assert (to_taught_depth(column, depth, known, turned_over)[..., 2].diff(dim=1) > 0).all()
+
+
+def test_taught_depth_is_read_from_the_first_two_channels():
+    features = torch.randn(1, 5, 8, 8)
+    expected = features[0, :2].reshape(2, 4, 2, 4, 2).mean((2, 4)) / 10
+    assert torch.allclose(taught_depth(features, 10.0)[0], expected, atol=1e-6)
+
+
 def test_cut_views_are_never_widened():
     torch.manual_seed(0)
     change = augment.FrameChange.random(torch.ones(200, dtype=torch.bool))
@@ -181,7 +214,7 @@ def test_shape_learns_a_ball_resumes_and_color_follows(people, tmp_path):
     torch.manual_seed(0)
     net = nets.ShapeNet(TINY_SHAPE)
     before = score(net.eval(), people)["test_occupancy"]
-    loss = lambda net: shape_loss(net, people, 2, 1000)  # noqa: E731
+    loss = lambda net: shape_loss(net, people, encode(net, people, 2), 1000)  # noqa: E731
     train("shape", net, loss, options(tmp_path, 15), lambda net: score(net, people))
     resumed = nets.ShapeNet(TINY_SHAPE)
     train("shape", resumed, loss, options(tmp_path, 60), lambda net: score(net, people))
@@ -197,12 +230,33 @@ def test_shape_learns_a_ball_resumes_and_color_follows(people, tmp_path):
     losses: list[float] = []
 
     def color_step(net):
-        parts = color_loss(net, shape, people, 2, 500)
+        parts = color_loss(net, shape, people, encode_color(net, shape, people, 2), 500)
         losses.append(float(parts["color"].detach()))
         return parts
 
     train("color", color, color_step, options(tmp_path / "color", 40))
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
+
+
+def test_a_head_is_trained_alone_on_features_kept_from_its_encoder(people, tmp_path):
+    torch.manual_seed(0)
+    net = nets.ShapeNet(TINY_SHAPE)
+    kept = encode_once(net, people, 2, 3)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    losses: list[float] = []
+
+    def step(net):
+        encoded = kept[len(losses) % 3]
+        encoded = replace(encoded, stacks=[features.float() for features in encoded.stacks])
+        parts = shape_loss(net, people, encoded, 500)
+        assert not parts["depth"].requires_grad
+        losses.append(float(parts["occupancy"].detach()))
+        return parts
+
+    train("shape", net, step, options(tmp_path, 40))
+    after = net.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before if name.startswith("encoder."))
+    assert np.mean(losses[-9:]) < 0.9 * np.mean(losses[:9])
 
 
 def test_a_budget_is_minutes_or_steps():

@@ -202,35 +202,6 @@ def _far_samples(people: People, views: Views, num_points: int) -> tuple[Tensor,
     return points, torch.zeros_like(outside, dtype=torch.float32), outside.float()
 
 
-def depth_maps(
-    people: People, views: Views, feature_size: int, least_points: int = 4
-) -> tuple[Tensor, Tensor]:
-    """How far the body reaches to the front and to the back, on half the grid of a feature map.
-
-    Taken from the surface points that fall onto a block of 2 x 2 texels (aligned corners,
-    docs/conventions.md); single texels would be too small for the points of a close view.
-
-    Returns
-    -------
-    depth
-        (B, 2, S, S) greatest and least view z, S = feature_size / 2.
-    known
-        (B, 1, S, S): 1 where `least_points` points or more fell, else 0.
-    """
-    size = feature_size // 2
-    seen = transform(views.view_from_world, people.surface_points[views.subject])
-    texel = ((seen[..., :2] + 1) / 2 * (feature_size - 1)).round().long()
-    inside = ((texel >= 0) & (texel < feature_size)).all(-1)
-    block = texel // 2
-    cell = torch.where(inside, block[..., 1] * size + block[..., 0], size * size)
-    grid = seen.new_zeros(len(seen), size * size + 1)
-    front = grid.scatter_reduce(1, cell, seen[..., 2], "amax", include_self=False)
-    back = grid.scatter_reduce(1, cell, seen[..., 2], "amin", include_self=False)
-    count = grid.scatter_add(1, cell, torch.ones_like(seen[..., 2]))
-    depth = torch.stack([front, back], 1)[..., :-1].unflatten(2, (size, size))
-    return depth, (count[:, None, :-1] >= least_points).float().unflatten(2, (size, size))
-
-
 def color_samples(
     people: People, views: Views, num_points: int, sigma_m: float
 ) -> tuple[Tensor, Tensor, Tensor]:

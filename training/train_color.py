@@ -5,42 +5,90 @@ python -m training.train_color --shape runs/shape/shape.pt --data data --out run
 
 from __future__ import annotations
 
-from dataclasses import replace
+import random
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm import tqdm
 
 import jiffexport.nets as nets
 
 from . import augment
-from .dataset import People, color_samples, cut_views, load_people
+from .dataset import People, Views, color_samples, cut_views, load_people
+from .depth import depth_maps, taught_depth, to_taught_depth
 from .train_shape import argument_parser, random_views, train_options
 from .trainer import Losses, autocast, load_checkpoint, memory_format, train
 
 SURFACE_NOISE_M = 0.01  # of the paper's perturbation along the normal
 
 
-def color_loss(net: nn.Module, shape: nn.Module, people: People, batch: int, num_points: int) -> Losses:
-    """L1 between the colours of surface points and what the light makes of their albedo."""
+@dataclass(frozen=True)
+class Encoded:
+    """Random views of a batch, changed as photographs are, and what both encoders make of them."""
+
+    views: Views
+    sides: Tensor
+    change: augment.ColorChange
+    image: Tensor
+    shape_features: Tensor
+    color_features: Tensor
+
+
+def encode(net: nn.Module, shape: nn.Module, people: People, batch: int) -> Encoded:
     device = people.images.device
     with torch.no_grad():
         with torch.autocast(device.type, enabled=False):
             views = random_views(people, batch)
-            points, colors, weights = color_samples(people, views, num_points, SURFACE_NOISE_M)
             sides = augment.picture_sides(batch, device)
-            weights = weights * augment.within_sides(points[..., 0], sides)
             picture = augment.cut_sides(views.image, sides)
             change = augment.ColorChange.random(batch, device)
             rgb = change(augment.over_background(picture))
-            colors = change(colors)
             mask = augment.ragged_mask(picture[:, 3:], strongest_px=2)
             image = augment.encoder_input(rgb, mask).contiguous(memory_format=memory_format(device))
         shape_features = encode_shape(shape, image)
     image = image[:, : net.config.in_channels]
-    predicted = net.color(net.encoder(image), shape_features, image, points)
+    return Encoded(views, sides, change, image, shape_features, net.encoder(image))
+
+
+def color_loss(net: nn.Module, shape: nn.Module, people: People, encoded: Encoded, num_points: int) -> Losses:
+    """L1 between the colours of surface points and what the light makes of their albedo."""
+    views = encoded.views
+    with torch.no_grad(), torch.autocast(people.images.device.type, enabled=False):
+        points, colors, weights = color_samples(people, views, num_points, SURFACE_NOISE_M)
+        weights = weights * augment.within_sides(points[..., 0], encoded.sides)
+        colors = encoded.change(colors)
+        points = where_found(points, shape, encoded.shape_features, people, views)
+    predicted = net.color(encoded.color_features, encoded.shape_features, encoded.image, points)
     return {"color": ((predicted - colors).abs().mean(1) * weights).sum() / weights.sum()}
+
+
+@torch.no_grad()
+def encode_once(
+    net: nn.Module, shape: nn.Module, people: People, batch: int, num_batches: int
+) -> list[Encoded]:
+    """Batches to train the head alone with: features as the finished encoders give them, in half."""
+    net.encoder.requires_grad_(False).eval()
+    return [
+        converted(encode(net, shape, people, batch), torch.float16)
+        for _ in tqdm(range(num_batches), desc="encode")
+    ]
+
+
+def converted(encoded: Encoded, dtype: torch.dtype) -> Encoded:
+    maps = ("image", "shape_features", "color_features")
+    return replace(encoded, **{name: getattr(encoded, name).to(dtype) for name in maps})
+
+
+def where_found(
+    points: Tensor, shape: nn.Module, shape_features: Tensor, people: People, views: Views
+) -> Tensor:
+    """Points (B, N, 3) of the true surface, moved to the depths where the shape network will find them."""
+    depth, known = depth_maps(people, views, shape.config.feature_size)
+    taught = taught_depth(shape_features, shape.config.depth_scale)
+    return to_taught_depth(points, depth, known, taught)
 
 
 def encode_shape(shape: nn.Module, image: Tensor) -> Tensor:
@@ -62,6 +110,7 @@ def score(net: nn.Module, shape: nn.Module, people: People, batch: int = 16) -> 
             image = augment.encoder_input(views.image[:, :3], views.image[:, 3:])
             with autocast(device):
                 shape_features = encode_shape(shape, image)
+                points = where_found(points, shape, shape_features, people, views)
                 image = image[:, : net.config.in_channels]
                 predicted = net.color(net.encoder(image), shape_features, image, points)
             error += float(((predicted - colors).abs().mean(1) * weights).sum() / weights.sum()) * len(index)
@@ -79,7 +128,6 @@ def load_shape(path: Path, device: torch.device) -> nn.Module:
 def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("--shape", type=Path, required=True, help="shape.pt of train_shape")
-    parser.add_argument("--head-only", action="store_true", help="keep the encoder as --init has it")
     arguments = parser.parse_args()
     torch.manual_seed(arguments.seed)
     device = torch.device(arguments.device)
@@ -91,15 +139,23 @@ def main() -> None:
     net = nets.ColorNet(config).to(device, memory_format=memory_format(device))
     if arguments.init:
         net.load_state_dict(load_checkpoint(arguments.init, "color")["model"])
-    if arguments.head_only:
-        net.encoder.requires_grad_(False)
     if arguments.compile:
         net.encoder.compile()
         shape.encoder.compile()
+    if arguments.head_only:
+        kept = encode_once(net, shape, people, arguments.batch, arguments.head_only)
+
+    def loss(net: nn.Module) -> Losses:
+        if arguments.head_only:
+            encoded = converted(random.choice(kept), torch.float32)
+        else:
+            encoded = encode(net, shape, people, arguments.batch)
+        return color_loss(net, shape, people, encoded, arguments.points)
+
     train(
         "color",
         net,
-        lambda net: color_loss(net, shape, people, arguments.batch, arguments.points),
+        loss,
         train_options(arguments),
         lambda net: score(net, shape, held_out),
     )

@@ -6,17 +6,19 @@ python -m training.train_shape --data data --out runs/shape --minutes 12
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+import random
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm import tqdm
 
 import jiffexport.nets as nets
 
 from . import augment
-from .dataset import People, Views, cut_views, depth_maps, load_people, occupancy_samples
+from .dataset import People, Views, cut_views, load_people, occupancy_samples
+from .depth import depth_maps, taught_depth, to_taught_depth
 from .trainer import Budget, Losses, TrainOptions, autocast, load_checkpoint, memory_format, train
 
 DEPTH_WEIGHT = 0.2  # of the depth term, in units of the head's depth input
@@ -40,6 +42,12 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--save-every-s", type=float, default=60.0, help="seconds between checkpoints")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--init", type=Path, help="start from the weights of this checkpoint")
+    parser.add_argument(
+        "--head-only",
+        type=int,
+        metavar="BATCHES",
+        help="keep the encoder as --init has it; it encodes so many random batches once",
+    )
     parser.add_argument("--compile", action="store_true", help="compile the encoder (worth it on a GPU)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--provenance", default="", help="a sentence kept with the weights")
@@ -69,34 +77,60 @@ def photographed(image: Tensor) -> Tensor:
     return augment.encoder_input(augment.camera(rgb), augment.ragged_mask(image[:, 3:]))
 
 
-def shape_loss(net: nn.Module, people: People, batch: int, num_points: int) -> Losses:
-    """Mean squared error of the occupancy, averaged over the stacks; error of depth and of log size.
+@dataclass(frozen=True)
+class Encoded:
+    """Random views of a batch, changed as photographs are, and what the encoder makes of them."""
 
-    The first two feature channels are taught to be the depth of the body's front and back, scaled as the
-    head's depth input is. Every texel of the body teaches them in every step, while an occupancy label says
-    little until a network is nearly right: with this term depth is learnt many times sooner.
-    """
+    views: Views
+    sides: Tensor
+    depth: Tensor
+    known: Tensor
+    stacks: list[Tensor]
+    log_size: Tensor | None
+
+
+def encode(net: nn.Module, people: People, batch: int) -> Encoded:
     with torch.no_grad(), torch.autocast(people.images.device.type, enabled=False):
         views = random_views(people, batch)
-        points, labels, weights = occupancy_samples(people, views, num_points)
         depth, known = depth_maps(people, views, net.config.feature_size)
-        sides = augment.picture_sides(batch, points.device)
-        weights = weights * augment.within_sides(points[..., 0], sides)
+        sides = augment.picture_sides(batch, people.images.device)
         image = photographed(augment.cut_sides(views.image, sides))[:, : net.config.in_channels]
     stacks, log_size = net.encoder(image.contiguous(memory_format=memory_format(image.device)))
-    errors = [((net.occupancy(f, points) - labels) ** 2 * weights).sum() / weights.sum() for f in stacks]
-    misses = [(depth_error(net, f, depth) * known).sum() / known.sum().clamp(min=1) for f in stacks]
-    misses = [miss * net.config.depth_scale for miss in misses]
+    return Encoded(views, sides, depth, known, stacks, log_size)
+
+
+def shape_loss(net: nn.Module, people: People, encoded: Encoded, num_points: int) -> Losses:
+    """Mean squared error of the occupancy, averaged over the stacks; error of depth and of log size.
+
+    The head is asked at the depths that the encoder believes (training/depth.py). Every texel of the body
+    teaches these in every step, while an occupancy label says little until a network is nearly right.
+    """
+    views, depth, known = encoded.views, encoded.depth, encoded.known
+    with torch.no_grad(), torch.autocast(depth.device.type, enabled=False):
+        points, labels, weights = occupancy_samples(people, views, num_points)
+        weights = weights * augment.within_sides(points[..., 0], encoded.sides)
+    errors, misses = [], []
+    for features in encoded.stacks:
+        taught = taught_depth(features, net.config.depth_scale)
+        asked = to_taught_depth(points, depth, known, taught.detach())
+        errors.append(((net.occupancy(features, asked) - labels) ** 2 * weights).sum() / weights.sum())
+        miss = (taught - depth).abs().mean(1, keepdim=True) * known
+        misses.append(miss.sum() / known.sum().clamp(min=1) * net.config.depth_scale)
     losses = {"occupancy": torch.stack(errors).mean(), "depth": DEPTH_WEIGHT * torch.stack(misses).mean()}
-    if log_size is not None:
-        losses["size"] = 0.05 * (log_size[:, 0].float() - views.size_m.log()).abs().mean()
+    if encoded.log_size is not None:
+        losses["size"] = 0.05 * (encoded.log_size[:, 0].float() - views.size_m.log()).abs().mean()
     return losses
 
 
-def depth_error(net: nn.Module, features: Tensor, depth: Tensor) -> Tensor:
-    """How far the taught channels are from `depth` (B, 2, S, S), the mean of both -> (B, 1, S, S), view z."""
-    taught = F.avg_pool2d(features[:, :2].float(), 2) / net.config.depth_scale
-    return (taught - depth).abs().mean(1, keepdim=True)
+@torch.no_grad()
+def encode_once(net: nn.Module, people: People, batch: int, num_batches: int) -> list[Encoded]:
+    """Batches to train the head alone with: the last stack, as the finished encoder gives it, in half."""
+    net.encoder.requires_grad_(False).eval()
+    batches = []
+    for _ in tqdm(range(num_batches), desc="encode"):
+        encoded = encode(net, people, batch)
+        batches.append(replace(encoded, stacks=[encoded.stacks[-1].half()], log_size=None))
+    return batches
 
 
 @torch.no_grad()
@@ -115,8 +149,9 @@ def score(net: nn.Module, people: People, batch: int = 16) -> dict[str, float]:
             with autocast(device):
                 stacks, log_size = net.encoder(image.contiguous(memory_format=memory_format(device)))
                 occupancy = net.occupancy(stacks[-1], points)
-            misses_m = depth_error(net, stacks[-1], depth) * views.size_m[:, None, None, None] / 2
-            depth_error_m += float((misses_m * known).sum() / known.sum()) * len(index)
+            miss = (taught_depth(stacks[-1], net.config.depth_scale) - depth).abs().mean(1, keepdim=True)
+            miss_m = miss * views.size_m[:, None, None, None] / 2
+            depth_error_m += float((miss_m * known).sum() / known.sum()) * len(index)
             error += float(((occupancy - labels) ** 2 * weights).sum() / weights.sum()) * len(index)
             inside, truth, counted = occupancy > 0.5, labels > 0.5, weights > 0
             both += int((inside & truth & counted).sum())
@@ -145,10 +180,20 @@ def main() -> None:
         net.load_state_dict(load_checkpoint(arguments.init, "shape")["model"])
     if arguments.compile:
         net.encoder.compile()
+    if arguments.head_only:
+        kept = encode_once(net, people, arguments.batch, arguments.head_only)
+
+    def loss(net: nn.Module) -> Losses:
+        if not arguments.head_only:
+            return shape_loss(net, people, encode(net, people, arguments.batch), arguments.points)
+        encoded = random.choice(kept)
+        encoded = replace(encoded, stacks=[features.float() for features in encoded.stacks])
+        return shape_loss(net, people, encoded, arguments.points)
+
     train(
         "shape",
         net,
-        lambda net: shape_loss(net, people, arguments.batch, arguments.points),
+        loss,
         train_options(arguments),
         lambda net: score(net, held_out),
     )

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 Array = NDArray[np.float32]
 
@@ -85,6 +87,8 @@ class Body:
     faces : (F, 3) int32; body, eyes and tongue.
     uv, uv_faces : (T, 2) float32 and (F, 3) int32 texture coordinates, v up.
     skin_faces, eye_faces, tongue_faces : masks (F,) bool.
+    sealed_faces : (G, 3) int32; the faces with the mouth shut by a membrane between the lips. Behind closed
+        lips lies a cavity of 8 x 8 x 10 cm that no photograph shows and that is not part of a person's shape.
     bone_names, parents : the skeleton, parents before children.
     mean_vertices, mean_joints : (V, 3) and (J, 3) of the mean person.
     skin_weights : (V, J) float32 weight of each bone at each vertex.
@@ -125,7 +129,26 @@ class Body:
         self.skin_faces = last < 13380
         self.tongue_faces = (first >= 13380) & (last < 13606)
         self.eye_faces = first >= 14598
+        self.sealed_faces = self._seal_mouth()
         self.bone_index = {name: i for i, name in enumerate(self.bone_names)}
+
+    def _seal_mouth(self) -> NDArray[np.int32]:
+        skin_uv_faces = self.uv_faces[self.skin_faces]
+        rows = np.repeat(skin_uv_faces[:, 0], 2)
+        links = coo_array((np.ones(len(rows)), (rows, skin_uv_faces[:, 1:].ravel())), [len(self.uv)] * 2)
+        island = connected_components(links)[1][skin_uv_faces[:, 0]]
+        # Three islands of the skin's texture cross the middle: the trunk, the head and the mouth's inside.
+        faces = self.faces[self.skin_faces]
+        x = self.mean_vertices[faces, 0]
+        crossing = [i for i in np.unique(island) if x[island == i].min() < 0 < x[island == i].max()]
+        is_mouth = island == min(crossing, key=lambda i: int((island == i).sum()))
+        mouth = faces[is_mouth]
+        edges = {(int(a), int(b)) for face in mouth for a, b in zip(face, np.roll(face, -1), strict=True)}
+        rim = sorted((a, b) for a, b in edges if (b, a) not in edges)
+        corner = max((a for a, _ in rim), key=lambda a: float(self.mean_vertices[a, 0]))
+        membrane = [(corner, a, b) for a, b in rim if corner not in (a, b)]
+        others = self.faces[~self.skin_faces]
+        return np.concatenate([faces[~is_mouth], np.array(membrane, np.int32), others])
 
     @property
     def num_vertices(self) -> int:

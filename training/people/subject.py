@@ -180,7 +180,7 @@ class Studio:
             tongue_part(body, posed, materials.Material(materials.flat_image((0.62, 0.3, 0.3)))),
         ]
         inner_side = InnerSide(body, posed)
-        pieces: list[Piece] = [(posed.posed, body.faces)]
+        pieces: list[Piece] = [(posed.posed, body.sealed_faces)]
         keeps_look = split == "train" and rng.random() < 0.2
         for proxy in sorted(garments, key=lambda g: g.depth):
             slack_m = outfit.slack_m if proxy.name == outfit.garments[0] else 0.0

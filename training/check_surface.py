@@ -1,0 +1,68 @@
+"""Compare the surface that is followed with the one of the whole lattice, on pictures of held-out people.
+
+    python -m training.check_surface --data data/test --at 128:20 --at 256:3
+
+Prints a row for every picture; ends with status 1 where a surface is not equal, closed and oriented, or
+asks more than `--limit` times the ideal number of queries.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from tqdm import tqdm
+
+
+def triangles(mesh: trimesh.Trimesh) -> np.ndarray:
+    """(F, 9), each starting at its least corner and sorted: equal for equal surfaces in any order."""
+    corners = np.asarray(mesh.vertices)[np.asarray(mesh.faces)]
+    first = np.lexsort(corners.transpose(2, 0, 1)[::-1], axis=-1)[:, 0]
+    turned = corners[np.arange(len(corners))[:, None], (first[:, None] + np.arange(3)) % 3].reshape(-1, 9)
+    return turned[np.lexsort(turned.T[::-1])]
+
+
+def main() -> int:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser.add_argument("--bundle", type=Path, help="default: the bundle of the installed package")
+    parser.add_argument("--data", type=Path, default=Path("data/test"))
+    parser.add_argument("--at", action="append", metavar="RESOLUTION:PICTURES", help="may be repeated")
+    parser.add_argument("--limit", type=float, default=3.0, help="of queries asked to the ideal number")
+    arguments = parser.parse_args()
+
+    from jiffsdk import ReconstructionOptions, Reconstructor
+
+    rec = Reconstructor(arguments.bundle) if arguments.bundle else Reconstructor()
+    # A view a subject, another one for each, so that all directions and framings come up.
+    subjects = sorted(arguments.data.glob("*/views.json"))
+    tasks = []
+    for entry in arguments.at or ["128:20", "256:3"]:
+        resolution, count = map(int, entry.split(":"))
+        for i, subject in enumerate(subjects[:count]):
+            pictures = sorted(subject.parent.glob("view_*.webp"))
+            tasks.append((resolution, pictures[i % len(pictures)]))
+    print("| picture | resolution | triangles | equal | closed, oriented | asked / ideal |")
+    print("|---|---|---|---|---|---|")
+    num_bad = 0
+    for resolution, picture in tqdm(tasks):
+        sparse, dense = (
+            rec(picture, options=ReconstructionOptions(resolution, keep_largest_component=False, dense=d))
+            for d in (False, True)
+        )
+        ours, truth = triangles(sparse.mesh), triangles(dense.mesh)
+        equal = ours.shape == truth.shape and bool((ours == truth).all())
+        closed = sparse.mesh.is_watertight and sparse.mesh.is_winding_consistent and sparse.mesh.volume > 0
+        ratio = sparse.queries.asked / sparse.queries.ideal
+        num_bad += not (equal and closed and ratio <= arguments.limit)
+        named = f"{picture.parent.name}/{picture.stem}"
+        row = f"| {named} | {resolution} | {len(ours)} | {equal} | {closed} | {ratio:.2f} |"
+        tqdm.write(row if equal else f"{row} {len(truth)} in the dense one")
+    print(f"{len(tasks) - num_bad} of {len(tasks)} as they should be")
+    return 1 if num_bad else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
