@@ -143,7 +143,10 @@ def white_windows(image: np.ndarray) -> Outputs:
     """Scores a proposal window by its pixel in the middle: 1 where it is white."""
     num_cells = image.shape[2] // 2 - 5
     score = image[:, :1, 6 : 6 + 2 * num_cells : 2, 6 : 6 + 2 * num_cells : 2] > 0.9
-    return {"score": score.astype(np.float32), "offsets": np.zeros((len(image), 4, *score.shape[2:]), np.float32)}
+    return {
+        "score": score.astype(np.float32),
+        "offsets": np.zeros((len(image), 4, *score.shape[2:]), np.float32),
+    }
 
 
 def accepted(image: np.ndarray) -> Outputs:
@@ -151,7 +154,9 @@ def accepted(image: np.ndarray) -> Outputs:
     return {
         "score": np.full((num_windows, 1), 0.9, np.float32),
         "offsets": np.zeros((num_windows, 4), np.float32),
-        "landmarks": np.tile(np.float32([0.25, 0.75, 0.5, 0.25, 0.75, 0.25, 0.25, 0.5, 0.75, 0.75]), (num_windows, 1)),
+        "landmarks": np.tile(
+            np.float32([0.25, 0.75, 0.5, 0.25, 0.75, 0.25, 0.25, 0.5, 0.75, 0.75]), (num_windows, 1)
+        ),
     }
 
 
@@ -162,7 +167,7 @@ def accepted_if_tight(image: np.ndarray) -> Outputs:
 
 
 def with_dots(width_px: int, height_px: int, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Black, with dots of 2 x 2 pixels that are one white pixel on a level of scale 1, which is a pixel larger."""
+    """Black, with dots of 2 x 2 pixels: one white pixel on a level of scale 1, which is a pixel larger."""
     rgb = np.zeros((height_px, width_px, 3), np.uint8)
     rgb[np.ix_(np.union1d(rows - 1, rows), np.union1d(columns - 1, columns))] = 255
     return rgb
@@ -189,7 +194,9 @@ def test_pixels_beyond_the_border_are_marked_and_grey(bundle: _core.Bundle) -> N
         return white_windows(image * 0)
 
     engine = WrittenEngine(proposal=look, refinement=accepted, landmarks=accepted)
-    assert _core.FaceDetector(bundle, engine).detect(np.full((20, 31, 3), 255, np.uint8), min_face_px=12) == []
+    assert (
+        _core.FaceDetector(bundle, engine).detect(np.full((20, 31, 3), 255, np.uint8), min_face_px=12) == []
+    )
     tile = seen[0][0]
     np.testing.assert_array_equal(tile[3], np.pad(np.zeros((21, 32)), ((0, 43), (0, 32)), constant_values=1))
     np.testing.assert_allclose(tile[:3], (1 - tile[3]) * 127.5 / 128 * np.ones((3, 1, 1)), atol=1e-6)
@@ -201,7 +208,9 @@ def test_a_network_that_returns_nonsense_is_named(bundle: _core.Bundle) -> None:
 
     rgb = with_dots(40, 40, np.array([20]), np.array([20]))
     engine = WrittenEngine(proposal=white_windows, refinement=accepted, landmarks=nonsense)
-    with pytest.raises(_core.Error, match="face detection network returned '.*' that is not finite") as caught:
+    with pytest.raises(
+        _core.Error, match="face detection network returned '.*' that is not finite"
+    ) as caught:
         _core.FaceDetector(bundle, engine).detect(rgb, min_face_px=12)
     assert caught.value.code == "invalid_field"
 

@@ -18,7 +18,9 @@ def windows(draw: st.DrawFn) -> np.ndarray:
     """(N, 5) with whole sides, so that overlaps are exact, and few scores, so that there are ties."""
     rows = draw(
         st.lists(
-            st.tuples(WHOLE, WHOLE, st.integers(1, 20), st.integers(1, 20), st.sampled_from([0.6, 0.75, 1.0])),
+            st.tuples(
+                WHOLE, WHOLE, st.integers(1, 20), st.integers(1, 20), st.sampled_from([0.6, 0.75, 1.0])
+            ),
             max_size=30,
         )
     )

@@ -61,9 +61,7 @@ def suppress_overlaps(windows: np.ndarray, most_overlap: float, of_smaller: bool
         best = [i for i in left if windows[i][4] == best_score][-1 if of_smaller else 0]
         kept.append(best)
         left = [
-            i
-            for i in left
-            if i != best and not overlap(windows[best], windows[i], of_smaller) > most_overlap
+            i for i in left if i != best and not overlap(windows[best], windows[i], of_smaller) > most_overlap
         ]
     return kept
 
