@@ -2,9 +2,9 @@
 
 Graphs have static shapes. The two later networks see windows of one size, in batches; the first slides
 over pictures of any size, so it gets batches of square tiles, which the SDK cuts
-(csrc/pipeline/face_detector.cpp). Batches and tiles are the fastest of those tried on two cores with both
-engines: for a 512 x 512 photograph, tiles of 64 px take 15 ms in batches of 8 (OpenVINO; 35 ms ONNX Runtime),
-96 px 19 ms, 192 px 84 ms, and 320 px, which hold the largest level whole, 150 ms.
+(csrc/pipeline/face_detector.cpp). Batches and tiles are the fastest of those tried: the tiles of a 512 x 512
+photograph take 28 ms of one core with OpenVINO (39 ms with ONNX Runtime) at 64 px in batches of 8, 37 (42) at
+96 px, 64 (79) at 192 px, and 99 (141) at 320 px, which holds the largest level whole.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FaceNetwork = ProposalNet | RefinementNet | LandmarkNet
 
 STORE: Store = "fp32"
 """Half precision would save 1 MB of 2, but candidates compete: a score that moves by 1e-4 can make another
-window win, and of 74 pictures one face moved by 2 pixels."""
+window win, and of 74 pictures one face moved by 2.5 pixels."""
 
 
 @dataclass(frozen=True)
