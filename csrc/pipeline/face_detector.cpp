@@ -104,8 +104,7 @@ class LevelTiles {
         }
     }
 
-    // Appends the cells of tile `index` that score enough. `score` [cells, cells], `offsets` [4, cells,
-    // cells].
+    // Appends the cells of tile `index` that score enough: of `score` [1, C, C] and `offsets` [4, C, C].
     void collect(int index, const float* score, const float* offsets, float least_score,
                  std::vector<Candidate>& found) const {
         const int num_columns = std::min(cells_a_tile_, num_columns_ - first_column(index));
@@ -132,7 +131,7 @@ class LevelTiles {
     int tile_px_, cells_a_tile_, num_columns_, num_rows_, tiles_a_row_;
 };
 
-// Candidates of every level. Tiles of several levels share a batch, so that none runs half empty.
+// Candidates of every level. Tiles of several levels share a batch, so that only the last may run half empty.
 std::vector<std::vector<Candidate>> scan_levels(const ImageView& rgb, const std::vector<PyramidLevel>& levels,
                                                 const Stage& stage) {
     struct TileRef {
