@@ -1,88 +1,17 @@
-// Bundles and reconstructions. Engines written in Python are called through adapters.
+// Bundles and reconstructions.
 #include <pybind11/functional.h>
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
-#include <cstring>
-
 #include "arrays.h"
 #include "bindings.h"
 #include "pipeline/reconstruction.h"
+#include "python_engine.h"
 
 namespace py = pybind11;
 
 namespace jiff::bindings {
 namespace {
-
-using FloatArray = py::array_t<float, py::array::c_style | py::array::forcecast>;
-
-// A Python object that the core may drop on any thread, with or without the GIL.
-class PythonObject {
-  public:
-    explicit PythonObject(py::object object) : object_(std::move(object)) {}
-    ~PythonObject() {
-        const py::gil_scoped_acquire gil;
-        object_ = py::object();
-    }
-    PythonObject(const PythonObject&) = delete;
-    PythonObject& operator=(const PythonObject&) = delete;
-
-    const py::object& get() const { return object_; }
-
-  private:
-    py::object object_;
-};
-
-// jiffsdk.engines.Graph as a jiff::Graph.
-class PythonGraph : public Graph {
-  public:
-    explicit PythonGraph(py::object graph) : graph_(std::move(graph)) {}
-
-    NamedShapes inputs() const override { return shapes("inputs"); }
-    NamedShapes outputs() const override { return shapes("outputs"); }
-
-    NamedTensors run(const NamedViews& inputs) override {
-        const py::gil_scoped_acquire gil;
-        py::dict arrays;
-        for (const auto& [name, view] : inputs)
-            arrays[py::str(name)] = py::array_t<float>(view.shape, view.data);
-        NamedTensors outputs;
-        for (const auto& [name, value] : graph_.get().attr("run")(arrays).cast<py::dict>()) {
-            const FloatArray array = value.cast<FloatArray>();
-            Tensor tensor(shape_of(array));
-            std::memcpy(tensor.data(), array.data(), sizeof(float) * tensor.size());
-            outputs.emplace(name.cast<std::string>(), std::move(tensor));
-        }
-        return outputs;
-    }
-
-  private:
-    NamedShapes shapes(const char* role) const {
-        const py::gil_scoped_acquire gil;
-        return graph_.get().attr(role).cast<NamedShapes>();
-    }
-
-    PythonObject graph_;
-};
-
-// jiffsdk.engines.Engine as a jiff::Engine.
-class PythonEngine : public Engine {
-  public:
-    explicit PythonEngine(py::object engine) : engine_(std::move(engine)) {}
-
-    std::string name() const override {
-        const py::gil_scoped_acquire gil;
-        return engine_.get().attr("name").cast<std::string>();
-    }
-
-    std::unique_ptr<Graph> load(const std::string& path) override {
-        const py::gil_scoped_acquire gil;
-        return std::make_unique<PythonGraph>(engine_.get().attr("load")(path));
-    }
-
-  private:
-    PythonObject engine_;
-};
 
 // Also lets Ctrl-C through while the core works.
 ProgressCallback progress_of(const py::object& callback) {
@@ -133,11 +62,14 @@ void bind_bundle(py::module_& module) {
         .def_property_readonly("image_size_px", [](const Bundle& self) { return self.frame.image_size_px; })
         .def_property_readonly("margin", [](const Bundle& self) { return self.frame.margin; })
         .def_property_readonly("size_m", [](const Bundle& self) { return self.frame.size_m; })
-        .def_property_readonly("graphs", [](const Bundle& self) {
-            std::vector<std::string> names;
-            for (const auto& [name, graph] : self.graphs) names.push_back(name);
-            return names;
-        });
+        .def_property_readonly("graphs",
+                               [](const Bundle& self) {
+                                   std::vector<std::string> names;
+                                   for (const auto& [name, graph] : self.graphs) names.push_back(name);
+                                   return names;
+                               })
+        .def_property_readonly("detects_faces",
+                               [](const Bundle& self) { return self.face_detection.has_value(); });
     module.def("load_bundle", &load_bundle, py::arg("directory"), py::call_guard<py::gil_scoped_release>(),
                "Reads and checks a bundle directory.");
 }

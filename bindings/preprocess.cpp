@@ -7,6 +7,7 @@
 
 #include "arrays.h"
 #include "bindings.h"
+#include "images.h"
 #include "preprocess/framing.h"
 #include "preprocess/segmentation.h"
 
@@ -14,17 +15,6 @@ namespace py = pybind11;
 
 namespace jiff::bindings {
 namespace {
-
-using ByteArray = py::array_t<std::uint8_t, py::array::c_style>;
-using BoxValues = std::array<double, 4>;  // left, top, width, height
-
-ImageView image_of(const ByteArray& array) {
-    return {array.data(), static_cast<int>(array.shape(1)), static_cast<int>(array.shape(0)),
-            array.ndim() == 3 ? static_cast<int>(array.shape(2)) : 1};
-}
-
-Box box_of(const BoxValues& values) { return {values[0], values[1], values[2], values[3]}; }
-BoxValues values_of(const Box& box) { return {box.left_px, box.top_px, box.width_px, box.height_px}; }
 
 py::array_t<float> array_of(const Tensor& tensor) {
     return py::array_t<float>(tensor.shape(), tensor.data());

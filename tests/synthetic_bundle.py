@@ -102,6 +102,19 @@ def write_manifest(directory: Path, manifest: dict[str, Any]) -> None:
     (directory / "bundle.json").write_text(json.dumps(manifest))
 
 
+def face_detection_entry(file: str) -> dict[str, Any]:
+    """A section `face_detection` of the right shapes; every stage names `file`."""
+
+    def stage(inputs: list[int], **outputs: list[int]) -> dict[str, Any]:
+        return _entry(file, {"image": inputs}, outputs) | {"least_score": 0.6}
+
+    return {
+        "proposal": stage([2, 4, 32, 32], score=[2, 1, 11, 11], offsets=[2, 4, 11, 11]),
+        "refinement": stage([3, 3, 24, 24], score=[3, 1], offsets=[3, 4]),
+        "landmarks": stage([5, 3, 48, 48], score=[5, 1], offsets=[5, 4], landmarks=[5, 10]),
+    }
+
+
 def read_manifest(directory: Path) -> dict[str, Any]:
     manifest: dict[str, Any] = json.loads((directory / "bundle.json").read_text())
     return manifest

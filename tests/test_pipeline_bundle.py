@@ -15,8 +15,14 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from figures import person, photograph
-from jiffsdk import BundleError, Reconstructor, _core
-from synthetic_bundle import file_record, read_manifest, write_bundle, write_manifest
+from jiffsdk import BundleError, Reconstructor, _core, engines
+from synthetic_bundle import (
+    face_detection_entry,
+    file_record,
+    read_manifest,
+    write_bundle,
+    write_manifest,
+)
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -154,6 +160,56 @@ def test_a_manifest_with_a_wrong_entry(own_bundle: Path, change: Change, expecte
     assert "export the bundle again" in message
     for text in expected:
         assert text in message
+
+
+def write_with_faces(directory: Path, change: Change = lambda manifest: None) -> None:
+    """Adds a face detector to the manifest; its graphs are read by an engine only."""
+    manifest = read_manifest(directory)
+    manifest["face_detection"] = face_detection_entry("color_encoder.onnx")
+    change(manifest)
+    (directory / "bundle.json").write_text(json.dumps(manifest))
+
+
+def test_a_face_detector_is_optional(own_bundle: Path) -> None:
+    assert not _core.load_bundle(str(own_bundle)).detects_faces
+    write_with_faces(own_bundle)
+    bundle = _core.load_bundle(str(own_bundle))
+    assert bundle.detects_faces
+    assert bundle.graphs == ["color_encoder", "segmentation", "shape_encoder"]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (set_at("face_detection", None), ["face_detection", "an object", "null"]),
+        (drop("face_detection/refinement"), ["face_detection.refinement"]),
+        (drop("face_detection/proposal/least_score"), ["face_detection.proposal.least_score"]),
+        (set_at("face_detection/landmarks/least_score", 1.5), ["landmarks.least_score", "0.0 to 1.0", "1.5"]),
+        (set_at("face_detection/proposal/file", "unlisted.onnx"), ["unlisted.onnx", "files"]),
+        (set_at("face_detection/proposal/inputs/image", [2, 3, 32, 32]), ["proposal.inputs", "[N, 4, S, S]"]),
+        (set_at("face_detection/proposal/inputs/image", [2, 4, 31, 31]), ["proposal.inputs", "even"]),
+        (set_at("face_detection/proposal/inputs/image", [2, 4, 10, 10]), ["proposal.inputs", "12"]),
+        (set_at("face_detection/proposal/outputs/score", [2, 1, 12, 12]), ["score", "[2, 1, 11, 11]"]),
+        (set_at("face_detection/refinement/inputs/image", [3, 3, 24, 48]), ["refinement.inputs", "[N, 3"]),
+        (set_at("face_detection/refinement/outputs/offsets", [3, 5]), ["offsets", "[3, 4]"]),
+        (drop("face_detection/landmarks/outputs/landmarks"), ["landmarks.outputs", "[5, 10]"]),
+    ],
+)
+def test_a_face_detector_with_a_wrong_entry(own_bundle: Path, change: Change, expected: list[str]) -> None:
+    write_with_faces(own_bundle, change)
+    message = refusal(own_bundle)
+    assert "export the bundle again" in message
+    for text in expected:
+        assert text in message
+
+
+def test_a_face_graph_with_other_tensors_than_the_manifest_says(own_bundle: Path) -> None:
+    write_with_faces(own_bundle)
+    bundle = _core.load_bundle(str(own_bundle))
+    with pytest.raises(
+        _core.Error, match=r"color_encoder.onnx.*'image'.*\[2, 4, 32, 32\].*\[1, 4, 128, 128\]"
+    ):
+        _core.FaceDetector(bundle, engines.create())
 
 
 def test_a_listed_name_that_leads_out_of_the_bundle(own_bundle: Path) -> None:

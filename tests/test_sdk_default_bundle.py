@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from jiffsdk import Reconstruction, Reconstructor
+from jiffsdk import Reconstruction, Reconstructor, _core
 from jiffsdk.preview import rasterize
 from jiffsdk.reconstructor import DEFAULT_BUNDLE
 
@@ -63,3 +63,11 @@ def test_colours_in_front_are_the_photographs(result: Reconstruction, photo: np.
 
 def test_few_queries_are_asked(result: Reconstruction) -> None:
     assert result.queries.ideal <= result.queries.asked <= 3 * result.queries.ideal
+
+
+def test_face_detector_is_small_and_its_licence_lies_beside_it() -> None:
+    assert _core.load_bundle(str(DEFAULT_BUNDLE)).detects_faces
+    graphs = list(DEFAULT_BUNDLE.glob("face_*.onnx"))
+    assert len(graphs) == 3 and sum(graph.stat().st_size for graph in graphs) < 2.5e6
+    licence = (DEFAULT_BUNDLE / "LICENSE-facenet-pytorch.txt").read_text()
+    assert "MIT License" in licence and "Copyright" in licence

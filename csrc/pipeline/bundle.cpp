@@ -1,12 +1,14 @@
 #include "pipeline/bundle.h"
 
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "core/status.h"
 #include "io/file.h"
 #include "io/safetensors.h"
 #include "io/sha256.h"
+#include "preprocess/face_detection.h"
 
 namespace jiff {
 namespace {
@@ -155,7 +157,8 @@ void check_graph(const std::string& name, const GraphSpec& graph, const Node& no
     }
     const auto image = graph.inputs.find("image");
     if (graph.inputs.size() != 1 || !is_image(graph.inputs, "image", 3, 4) ||
-        image->second[2] != image->second[3] || image->second[2] < 1 || image_size_px % image->second[2] != 0) {
+        image->second[2] != image->second[3] || image->second[2] < 1 ||
+        image_size_px % image->second[2] != 0) {
         node.at("inputs").wrong("one \"image\" of [1, 3 or 4, S, S] with S the frame's " +
                                 std::to_string(image_size_px) + " px or a whole fraction of it");
     }
@@ -168,17 +171,58 @@ void check_graph(const std::string& name, const GraphSpec& graph, const Node& no
     }
 }
 
+GraphSpec read_graph(const Node& node, const std::string& directory) {
+    return {member_path(node.at("file"), directory), node.at("inputs").shapes(), node.at("outputs").shapes()};
+}
+
 std::map<std::string, GraphSpec> read_graphs(const Node& nodes, const std::string& directory,
                                              int image_size_px) {
     std::map<std::string, GraphSpec> graphs;
     for (const auto& [name, node] : nodes.members()) {
-        GraphSpec graph{member_path(node.at("file"), directory), node.at("inputs").shapes(),
-                        node.at("outputs").shapes()};
+        GraphSpec graph = read_graph(node, directory);
         check_graph(name, graph, node, image_size_px);
         graphs.emplace(name, std::move(graph));
     }
     for (const char* required : {"shape_encoder", "color_encoder"}) nodes.at(required);
     return graphs;
+}
+
+// A network of the face detector: batches of square windows in, what `outputs` says of a batch out.
+FaceStageSpec read_face_stage(
+    const Node& node, const std::string& directory, std::int64_t num_channels,
+    const std::function<NamedShapes(std::int64_t num_windows, std::int64_t size_px)>& outputs) {
+    FaceStageSpec stage{read_graph(node, directory),
+                        static_cast<float>(node.at("least_score").number(0.0, 1.0))};
+    const auto image = stage.graph.inputs.find("image");
+    if (stage.graph.inputs.size() != 1 || image == stage.graph.inputs.end() || image->second.size() != 4 ||
+        image->second[1] != num_channels || image->second[2] != image->second[3] ||
+        image->second[2] < kProposalWindowPx || image->second[2] % kProposalStridePx != 0) {
+        node.at("inputs").wrong("one \"image\" of [N, " + std::to_string(num_channels) +
+                                ", S, S] with S even and at least " + std::to_string(kProposalWindowPx));
+    }
+    for (const auto& [name, shape] : outputs(image->second[0], image->second[2])) {
+        const auto found = stage.graph.outputs.find(name);
+        if (found == stage.graph.outputs.end() || found->second != shape) {
+            node.at("outputs").wrong("such that \"" + name + "\" is of " + to_string(shape));
+        }
+    }
+    return stage;
+}
+
+FaceDetectionSpec read_face_detection(const Node& node, const std::string& directory) {
+    const auto proposal_outputs = [](std::int64_t num_tiles, std::int64_t size_px) -> NamedShapes {
+        const int side = num_proposal_cells(static_cast<int>(size_px));
+        return {{"score", {num_tiles, 1, side, side}}, {"offsets", {num_tiles, 4, side, side}}};
+    };
+    const auto refinement_outputs = [](std::int64_t num_windows, std::int64_t) -> NamedShapes {
+        return {{"score", {num_windows, 1}}, {"offsets", {num_windows, 4}}};
+    };
+    const auto landmark_outputs = [](std::int64_t num_windows, std::int64_t) -> NamedShapes {
+        return {{"score", {num_windows, 1}}, {"offsets", {num_windows, 4}}, {"landmarks", {num_windows, 10}}};
+    };
+    return {read_face_stage(node.at("proposal"), directory, 4, proposal_outputs),
+            read_face_stage(node.at("refinement"), directory, 3, refinement_outputs),
+            read_face_stage(node.at("landmarks"), directory, 3, landmark_outputs)};
 }
 
 HeadLayer take_layer(std::map<std::string, Tensor>& tensors, const std::string& path,
@@ -290,7 +334,9 @@ Bundle load_bundle(const std::string& directory) {
     bundle.provenance = root.at("provenance").text();
     bundle.frame = read_frame(root.at("frame"));
     // A graph or head whose file the manifest does not list has not been checked.
-    for (const char* group : {"graphs", "heads"}) {
+    std::vector<std::string> groups = {"graphs", "heads"};
+    if (root.has("face_detection")) groups.push_back("face_detection");
+    for (const std::string& group : groups) {
         for (const auto& [name, part] : root.at(group).members()) {
             if (files.count(part.at("file").text()) == 0)
                 part.at("file").wrong("a file listed under 'files'");
@@ -298,6 +344,9 @@ Bundle load_bundle(const std::string& directory) {
     }
     bundle.graphs = read_graphs(root.at("graphs"), directory, bundle.frame.image_size_px);
     bundle.heads = read_heads(root.at("heads"), directory, bundle.graphs);
+    if (root.has("face_detection")) {
+        bundle.face_detection = read_face_detection(root.at("face_detection"), directory);
+    }
     return bundle;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,16 @@ struct HeadSpec {
     std::vector<std::string> features;  // graphs whose "features" it reads, in channel order
 };
 
+// One network of the face detector, and the score from which on a candidate goes on.
+struct FaceStageSpec {
+    GraphSpec graph;
+    float least_score = 0.0f;
+};
+
+struct FaceDetectionSpec {
+    FaceStageSpec proposal, refinement, landmarks;
+};
+
 // Graphs "shape_encoder" and "color_encoder" and heads "shape" and "color" are always there.
 struct Bundle {
     std::string directory;
@@ -37,6 +48,7 @@ struct Bundle {
     FrameSpec frame;
     std::map<std::string, GraphSpec> graphs;
     std::map<std::string, HeadSpec> heads;
+    std::optional<FaceDetectionSpec> face_detection;
 };
 
 // Reads and checks the bundle in `directory`: manifest, schema, sizes, hashes, head weights.

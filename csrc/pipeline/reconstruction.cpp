@@ -7,6 +7,7 @@
 #include "core/status.h"
 #include "ops/implicit_query.h"
 #include "ops/surface_extraction.h"
+#include "pipeline/loaded_graph.h"
 #include "pipeline/vertex_colors.h"
 #include "preprocess/framing.h"
 #include "preprocess/segmentation.h"
@@ -82,42 +83,6 @@ class Stages {
     std::string name_;
     float from_ = 0.0f, until_ = 0.0f;
 };
-
-struct LoadedGraph {
-    std::string name;
-    GraphSpec spec;
-    std::unique_ptr<Graph> graph;
-
-    // An engine that gives less than it declared would be read out of bounds: checked on every run.
-    NamedTensors run(const Tensor& image) const {
-        auto outputs = graph->run({{"image", image.view()}});
-        for (const auto& [tensor, shape] : spec.outputs) {
-            const auto found = outputs.find(tensor);
-            if (found == outputs.end() || found->second.shape() != shape) {
-                throw Error(ErrorCode::kEngine,
-                            "graph '" + name + "' must give '" + tensor + "' of shape " + to_string(shape) +
-                                ", got " +
-                                (found == outputs.end() ? "none" : to_string(found->second.shape())) +
-                                "; try another engine");
-            }
-        }
-        return outputs;
-    }
-};
-
-void check_tensors(const LoadedGraph& loaded, const NamedShapes& expected, const NamedShapes& found,
-                   const char* role) {
-    for (const auto& [tensor, shape] : expected) {
-        const auto match = found.find(tensor);
-        if (match == found.end() || match->second != shape) {
-            throw Error(ErrorCode::kBundle, "graph file '" + loaded.spec.path + "' must have " + role + " '" +
-                                                tensor + "' of shape " + to_string(shape) +
-                                                " as the manifest says, got " +
-                                                (match == found.end() ? "none" : to_string(match->second)) +
-                                                "; export the bundle again");
-        }
-    }
-}
 
 struct Head {
     ImplicitQuery query;
@@ -200,7 +165,7 @@ PersonMask Reconstructor::Parts::segment(const PhotoView& photo) const {
             "the photograph has no mask and this bundle no segmentation network; give a mask or an image "
             "with an alpha channel");
     }
-    const Shape& input = network->second.spec.inputs.at("image");
+    const Shape& input = network->second.spec().inputs.at("image");
     const ImageView rgb{photo.rgb, photo.width_px, photo.height_px, 3};
     const auto outputs = network->second.run(segmentation_input(rgb, int(input[3]), int(input[2])));
     const auto mask = matte_to_photo(outputs.at("matte").view(), photo.width_px, photo.height_px);
@@ -209,7 +174,7 @@ PersonMask Reconstructor::Parts::segment(const PhotoView& photo) const {
 
 NamedTensors Reconstructor::Parts::encode(const std::string& graph, const Tensor& frame_pixels) const {
     const LoadedGraph& loaded = graphs.at(graph);
-    const Shape& image = loaded.spec.inputs.at("image");
+    const Shape& image = loaded.spec().inputs.at("image");
     return loaded.run(encoder_input(frame_pixels, image[1], image[2]));
 }
 
@@ -217,10 +182,7 @@ Reconstructor::Reconstructor(Bundle bundle, const std::shared_ptr<Engine>& engin
     : parts_(std::make_unique<Parts>()) {
     parts_->frame = bundle.frame;
     for (const auto& [name, spec] : bundle.graphs) {
-        LoadedGraph loaded{name, spec, engine->load(spec.path)};
-        check_tensors(loaded, spec.inputs, loaded.graph->inputs(), "an input");
-        check_tensors(loaded, spec.outputs, loaded.graph->outputs(), "an output");
-        parts_->graphs.emplace(name, std::move(loaded));
+        parts_->graphs.emplace(name, LoadedGraph(name, spec, *engine));
     }
     for (const auto& [name, spec] : bundle.heads) {
         parts_->heads.emplace(name, Head{ImplicitQuery(spec.config), spec.features});

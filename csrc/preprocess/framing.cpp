@@ -93,7 +93,8 @@ Tensor encoder_input(const Tensor& frame, std::int64_t num_channels, std::int64_
             for (std::int64_t x = 0; x < size_px; ++x) {
                 float sum = 0.0f;
                 for (std::int64_t row = y * block; row < (y + 1) * block; ++row) {
-                    for (std::int64_t i = row * frame_px + x * block; i < row * frame_px + (x + 1) * block; ++i) {
+                    for (std::int64_t i = row * frame_px + x * block; i < row * frame_px + (x + 1) * block;
+                         ++i) {
                         // (colour - 0.5) / 0.5 · alpha, where the frame holds colour · alpha.
                         sum += channel < 3 ? 2.0f * source[i] - alpha[i] : alpha[i];
                     }

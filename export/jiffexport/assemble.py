@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 import onnx
 
-from .bundle import write_bundle
+from .bundle import read_bundle, write_bundle
 from .checkpoint import TrainedNetwork, load_color, load_shape
 from .errors import BundleError
+from .face_detection import STAGES as FACE_STAGES
+from .face_detection import STORE as FACE_STORE
+from .face_detection import FaceStage, face_graph, face_provenance, load_face_weights, reference_scores
 from .heads import describe_head, pack_heads
 from .nets import ColorNet, ShapeNet
 from .onnx_graph import OPSET, Store
@@ -32,6 +35,8 @@ hundredth of these.
 
 HEADS_FILE = "heads.safetensors"
 MODNET_LICENSE_FILE = "LICENSE-MODNet.txt"
+FACE_LICENSE_FILE = "LICENSE-facenet-pytorch.txt"
+FACE_PHOTOGRAPH_SIZE_PX = 512
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,8 @@ class BuildOptions:
         Real inputs to verify the graphs with.
     segmentation
         MODNet as ONNX; its licence text, `LICENSE`, lies beside it or one folder up.
+    face_detection
+        The wheel of facenet-pytorch or the folder that it was installed into.
     store
         How weights lie on disk.
     """
@@ -68,6 +75,7 @@ class BuildOptions:
     version: str
     name: str = "compact"
     segmentation: Path | None = None
+    face_detection: Path | None = None
     store: Store = "fp16"
     frame: Frame = field(default_factory=Frame)
 
@@ -101,6 +109,23 @@ class ExportedGraph:
             "license": self.license,
             "provenance": self.provenance,
         }
+
+
+@dataclass(frozen=True)
+class ExportedFaceDetection:
+    """The three graphs of a face detector, in order, and the licence of their weights."""
+
+    graphs: tuple[ExportedGraph, ...]
+    license: bytes
+
+    def manifest_entry(self) -> dict[str, Any]:
+        return {
+            stage.name: graph.manifest_entry() | {"least_score": stage.least_score}
+            for stage, graph in zip(FACE_STAGES, self.graphs, strict=True)
+        }
+
+    def files(self) -> dict[str, bytes]:
+        return {graph.file: graph.model for graph in self.graphs} | {FACE_LICENSE_FILE: self.license}
 
 
 def build_bundle(options: BuildOptions) -> list[ExportedGraph]:
@@ -140,8 +165,28 @@ def build_bundle(options: BuildOptions) -> list[ExportedGraph]:
     }
     files = {graph.file: graph.model for graph in graphs}
     files[HEADS_FILE] = pack_heads(heads, options.store)
+    if options.face_detection is not None:
+        faces = _export_face_detection(options.face_detection, options.photographs)
+        manifest["face_detection"] = faces.manifest_entry()
+        files |= faces.files()
+        graphs += faces.graphs
     write_bundle(options.out, manifest, files | licenses)
     return graphs
+
+
+def add_face_detection(bundle: Path, source: Path, photographs: Sequence[Path]) -> list[ExportedGraph]:
+    """Adds a face detector to the bundle in `bundle`, or replaces the one there; the rest stays as it is.
+
+    Raises
+    ------
+    ExportError
+        One of the errors of `jiffexport.errors`; the bundle is then as it was.
+    """
+    manifest, files = read_bundle(bundle)
+    faces = _export_face_detection(source, photographs)
+    manifest["face_detection"] = faces.manifest_entry()
+    write_bundle(bundle, manifest, files | faces.files())
+    return list(faces.graphs)
 
 
 def _export_segmentation(path: Path, photographs: Sequence[Path], store: Store) -> ExportedGraph:
@@ -156,6 +201,19 @@ def _export_segmentation(path: Path, photographs: Sequence[Path], store: Store) 
     )
     reports = _verify("segmentation", model, examples, store)
     return ExportedGraph("segmentation", model, store, "Apache-2.0", provenance, reports)
+
+
+def _export_face_detection(source: Path, photographs: Sequence[Path]) -> ExportedFaceDetection:
+    weights = load_face_weights(source)
+    pictures = [load_square(path, FACE_PHOTOGRAPH_SIZE_PX)[..., :3] for path in photographs]
+
+    def export(stage: FaceStage) -> ExportedGraph:
+        network, name = weights.networks[stage.name], f"face_{stage.name}"
+        model = face_graph(stage, network).SerializeToString()
+        reports = _verify(name, model, reference_scores(stage, network, pictures), FACE_STORE)
+        return ExportedGraph(name, model, FACE_STORE, "MIT", face_provenance(stage, weights), reports)
+
+    return ExportedFaceDetection(tuple(export(stage) for stage in FACE_STAGES), weights.license)
 
 
 def _export_encoder(

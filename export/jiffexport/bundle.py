@@ -65,11 +65,37 @@ def write_bundle(directory: Path, manifest: Mapping[str, Any], files: Mapping[st
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def read_bundle(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The manifest and the files of a bundle, as `write_bundle` takes them.
+
+    Raises
+    ------
+    BundleError
+        If there is no bundle of this schema, or a file of it is missing or altered; the message names it.
+    """
+    path = directory / MANIFEST
+    try:
+        manifest = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path}: not a readable manifest ({error})") from error
+    if not isinstance(manifest, dict) or manifest.pop("schema_version", None) != SCHEMA_VERSION:
+        raise BundleError(f"{path}: not a manifest of schema version {SCHEMA_VERSION}")
+    files = {}
+    for name, record in manifest.pop("files", {}).items():
+        try:
+            files[name] = (directory / name).read_bytes()
+        except OSError as error:
+            raise BundleError(f"{directory / name}: cannot be read ({error})") from error
+        if hashlib.sha256(files[name]).hexdigest() != record["sha256"]:
+            raise BundleError(f"{directory / name}: was altered, its sha256 is not the manifest's")
+    return manifest, files
+
+
 def _check_files(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
     for name in files:
         if name in ("", ".", "..", MANIFEST) or Path(name).name != name:
             raise BundleError(f"{name!r} is not a plain file name that a bundle may hold")
-    for section in ("graphs", "heads"):
+    for section in ("graphs", "heads", "face_detection"):
         for part, entry in manifest.get(section, {}).items():
             if entry["file"] not in files:
                 raise BundleError(f"{section}.{part} refers to {entry['file']!r}, which is not given")

@@ -14,18 +14,24 @@ from __future__ import annotations
 
 import io
 import warnings
+from typing import Protocol
 
 import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
 
-from .nets import HourglassEncoder, ResidualEncoder
 from .onnx_graph import OPSET, Store, finish
 from .passes import store_weights_fp16, with_static_shapes
 from .verify import Example
 
-Encoder = HourglassEncoder | ResidualEncoder
+
+class Encoder(Protocol):
+    """A module with `inference(image)`, which returns named tensors."""
+
+    def inference(self, image: Tensor) -> dict[str, Tensor]: ...
+
+    def eval(self) -> object: ...
 
 
 def encoder_to_onnx(

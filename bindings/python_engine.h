@@ -1,0 +1,89 @@
+// Engines written in Python (jiffsdk.engines) as engines of the core.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "arrays.h"
+#include "engine/engine.h"
+
+namespace jiff::bindings {
+
+namespace py = pybind11;
+
+using FloatArray = py::array_t<float, py::array::c_style | py::array::forcecast>;
+
+// A Python object that the core may drop on any thread, with or without the GIL.
+class PythonObject {
+  public:
+    explicit PythonObject(py::object object) : object_(std::move(object)) {}
+    ~PythonObject() {
+        const py::gil_scoped_acquire gil;
+        object_ = py::object();
+    }
+    PythonObject(const PythonObject&) = delete;
+    PythonObject& operator=(const PythonObject&) = delete;
+
+    const py::object& get() const { return object_; }
+
+  private:
+    py::object object_;
+};
+
+// jiffsdk.engines.Graph as a jiff::Graph.
+class PythonGraph : public Graph {
+  public:
+    explicit PythonGraph(py::object graph) : graph_(std::move(graph)) {}
+
+    NamedShapes inputs() const override { return shapes("inputs"); }
+    NamedShapes outputs() const override { return shapes("outputs"); }
+
+    NamedTensors run(const NamedViews& inputs) override {
+        const py::gil_scoped_acquire gil;
+        py::dict arrays;
+        for (const auto& [name, view] : inputs)
+            arrays[py::str(name)] = py::array_t<float>(view.shape, view.data);
+        NamedTensors outputs;
+        for (const auto& [name, value] : graph_.get().attr("run")(arrays).cast<py::dict>()) {
+            const FloatArray array = value.cast<FloatArray>();
+            Tensor tensor(shape_of(array));
+            std::memcpy(tensor.data(), array.data(), sizeof(float) * tensor.size());
+            outputs.emplace(name.cast<std::string>(), std::move(tensor));
+        }
+        return outputs;
+    }
+
+  private:
+    NamedShapes shapes(const char* role) const {
+        const py::gil_scoped_acquire gil;
+        return graph_.get().attr(role).cast<NamedShapes>();
+    }
+
+    PythonObject graph_;
+};
+
+// jiffsdk.engines.Engine as a jiff::Engine.
+class PythonEngine : public Engine {
+  public:
+    explicit PythonEngine(py::object engine) : engine_(std::move(engine)) {}
+
+    std::string name() const override {
+        const py::gil_scoped_acquire gil;
+        return engine_.get().attr("name").cast<std::string>();
+    }
+
+    std::unique_ptr<Graph> load(const std::string& path) override {
+        const py::gil_scoped_acquire gil;
+        return std::make_unique<PythonGraph>(engine_.get().attr("load")(path));
+    }
+
+  private:
+    PythonObject engine_;
+};
+
+}  // namespace jiff::bindings

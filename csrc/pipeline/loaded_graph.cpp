@@ -1,0 +1,50 @@
+#include "pipeline/loaded_graph.h"
+
+#include <utility>
+
+#include "core/status.h"
+
+namespace jiff {
+namespace {
+
+std::string found_shape(const Shape* found) { return found == nullptr ? "none" : to_string(*found); }
+
+void check_tensors(const GraphSpec& spec, const NamedShapes& expected, const NamedShapes& found,
+                   const char* role) {
+    for (const auto& [tensor, shape] : expected) {
+        const auto match = found.find(tensor);
+        if (match == found.end() || match->second != shape) {
+            throw Error(ErrorCode::kBundle, "graph file '" + spec.path + "' must have " + role + " '" +
+                                                tensor + "' of shape " + to_string(shape) +
+                                                " as the manifest says, got " +
+                                                found_shape(match == found.end() ? nullptr : &match->second) +
+                                                "; export the bundle again");
+        }
+    }
+}
+
+}  // namespace
+
+LoadedGraph::LoadedGraph(std::string name, GraphSpec spec, Engine& engine)
+    : name_(std::move(name)), spec_(std::move(spec)), graph_(engine.load(spec_.path)) {
+    check_tensors(spec_, spec_.inputs, graph_->inputs(), "an input");
+    check_tensors(spec_, spec_.outputs, graph_->outputs(), "an output");
+}
+
+// An engine that gives less than it declared would be read out of bounds: checked on every run.
+NamedTensors LoadedGraph::run(const Tensor& image) const {
+    auto outputs = graph_->run({{"image", image.view()}});
+    for (const auto& [tensor, shape] : spec_.outputs) {
+        const auto found = outputs.find(tensor);
+        if (found == outputs.end() || found->second.shape() != shape) {
+            throw Error(ErrorCode::kEngine,
+                        "graph '" + name_ + "' must give '" + tensor + "' of shape " + to_string(shape) +
+                            ", got " +
+                            found_shape(found == outputs.end() ? nullptr : &found->second.shape()) +
+                            "; try another engine");
+        }
+    }
+    return outputs;
+}
+
+}  // namespace jiff

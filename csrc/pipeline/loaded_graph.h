@@ -1,0 +1,29 @@
+// A graph of a bundle, loaded by an engine and held to what the manifest says of it.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/engine.h"
+#include "pipeline/bundle.h"
+
+namespace jiff {
+
+class LoadedGraph {
+  public:
+    // `name` is for messages. Throws what the engine throws, and Error(kBundle) when the graph has other
+    // tensors than `spec`.
+    LoadedGraph(std::string name, GraphSpec spec, Engine& engine);
+
+    const GraphSpec& spec() const { return spec_; }
+
+    // Runs on the input "image". Throws Error(kEngine) when the engine gives less than it declared.
+    NamedTensors run(const Tensor& image) const;
+
+  private:
+    std::string name_;
+    GraphSpec spec_;
+    std::unique_ptr<Graph> graph_;
+};
+
+}  // namespace jiff
