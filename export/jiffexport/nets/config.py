@@ -335,9 +335,9 @@ COMPACT_FACE_SHAPE = FaceShapeConfig(
     volume=ShapeVolumeConfig(
         frame="face",
         frame_margin=0.2,
-        resolution=64,
+        resolution=48,
         point_channels=16,
-        unet_channels=(16, 32, 48, 64),
+        unet_channels=(16, 32, 48),
         feature_channels=32,
         num_blocks=4,
     ),
