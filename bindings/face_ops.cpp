@@ -102,16 +102,19 @@ FloatArray coordinates_of(const std::array<float, 3>& scale, const std::array<fl
     return coordinates;
 }
 
-FloatArray sample(const py::array& volume, const py::array& coordinates) {
-    const FloatArray checked_volume = checked_array<float>(volume, {1, -1, -1, -1, -1}, "volume");
+VolumeSampler make_sampler(const py::array& volume) {
+    const FloatArray checked = checked_array<float>(volume, {1, -1, -1, -1, -1}, "volume");
+    const TensorView view = view_of(checked);
+    const py::gil_scoped_release release;
+    return VolumeSampler(view);
+}
+
+FloatArray sample(const VolumeSampler& sampler, const py::array& coordinates) {
     const FloatArray checked = checked_points(coordinates, "coordinates");
-    const TensorView view = view_of(checked_volume);
-    check_volume(view);
-    const std::int64_t num_points = checked.shape(0), num_channels = view.shape[1];
-    FloatArray samples({num_points, num_channels});
+    FloatArray samples({checked.shape(0), sampler.num_channels()});
     float* data = samples.mutable_data();
     const py::gil_scoped_release release;
-    sample_volume(view, checked.data(), num_points, data, num_channels, 1);
+    sampler.sample(checked.data(), checked.shape(0), data, sampler.num_channels());
     return samples;
 }
 
@@ -169,8 +172,10 @@ void bind_face_ops(py::module_& module) {
                "The mean code (N, C) of each voxel: (C, R, R, R), zero where there is none.");
     module.def("cube_coordinates", &coordinates_of, py::arg("scale"), py::arg("offset"), py::arg("points"),
                "Points (N, 3) of the view as clamped coordinates in the unit cube of a volume.");
-    module.def("sample_volume", &sample, py::arg("volume"), py::arg("coordinates"),
-               "Samples a volume (1, C, D, H, W) at coordinates (N, 3) in the unit cube; returns (N, C).");
+    py::class_<VolumeSampler>(module, "VolumeSampler")
+        .def(py::init(&make_sampler), py::arg("volume"), "Takes a volume (1, C, D, H, W).")
+        .def("sample", &sample, py::arg("coordinates"),
+             "Samples at coordinates (N, 3) in the unit cube; returns (N, C).");
     py::class_<MeshDistance>(module, "MeshDistance")
         .def(py::init(&make_mesh_distance), py::arg("vertices"), py::arg("faces"))
         .def("query", &query_distances, py::arg("points"),

@@ -23,7 +23,7 @@ results = [
     _core.interpolate_nearest(codes[:64], centers, points),
     _core.voxel_max(codes, voxels),
     _core.voxel_mean(codes, voxels, 16),
-    _core.sample_volume(volume, points),
+    _core.VolumeSampler(volume).sample(points),
     distances,
     _core.blend_face((0.2, 0.8, 0.1, 0.9), points, codes, codes[::-1], 10 * distances),
 ]

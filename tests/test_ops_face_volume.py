@@ -69,7 +69,7 @@ def test_samples_equal_the_reference_inside_and_outside(
     rng = np.random.default_rng(seed)
     volume = rng.normal(size=(1, channels, *sides)).astype(np.float32)
     coordinates = rng.uniform(-0.6, 1.6, (num_points, 3)).astype(np.float32)
-    samples = _core.sample_volume(volume, coordinates)
+    samples = _core.VolumeSampler(volume).sample(coordinates)
     # Worst error seen 3e-6, from rounding of the coordinate.
     assert np.allclose(samples, volume_sampling.sample_volume(volume, coordinates), atol=1e-5)
 
@@ -78,7 +78,7 @@ def test_voxel_centres_sample_to_their_voxel() -> None:
     volume = np.arange(2 * 3 * 4, dtype=np.float32).reshape(1, 1, 2, 3, 4)
     k, j, i = np.indices((2, 3, 4)).reshape(3, -1)
     centers = np.stack([(i + 0.5) / 4, (j + 0.5) / 3, (k + 0.5) / 2], axis=1).astype(np.float32)
-    assert np.allclose(_core.sample_volume(volume, centers)[:, 0], np.arange(24), atol=1e-5)
+    assert np.allclose(_core.VolumeSampler(volume).sample(centers)[:, 0], np.arange(24), atol=1e-5)
 
 
 def test_borders_fade_to_zero_and_beyond_is_zero() -> None:
@@ -86,15 +86,15 @@ def test_borders_fade_to_zero_and_beyond_is_zero() -> None:
     coordinates = np.array(
         [[0, 0.5, 0.5], [0, 0, 0.5], [1, 1, 1], [-0.125, 0.5, 0.5], [9, 0.5, 0.5]], np.float32
     )
-    assert _core.sample_volume(volume, coordinates)[:, 0].tolist() == [0.5, 0.25, 0.125, 0, 0]
+    assert _core.VolumeSampler(volume).sample(coordinates)[:, 0].tolist() == [0.5, 0.25, 0.125, 0, 0]
 
 
 def test_nothing_is_read_from_far_outside_and_nan_gives_nan() -> None:
     volume = np.full((1, 2, 3, 3, 3), np.nan, np.float32)
     far = np.array([[1e30, 0.5, 0.5], [0.5, -np.inf, 0.5], [0.5, 0.5, np.inf]], np.float32)
-    assert (_core.sample_volume(volume, far) == 0).all()
+    assert (_core.VolumeSampler(volume).sample(far) == 0).all()
     unknown = np.array([[np.nan, 0.5, 0.5], [9, np.nan, 9], [0.5, 0.5, 0.5]], np.float32)
-    samples = _core.sample_volume(np.ones_like(volume), unknown)
+    samples = _core.VolumeSampler(np.ones_like(volume)).sample(unknown)
     assert np.isnan(samples).all(axis=1).tolist() == [True, True, False]
 
 
@@ -134,11 +134,11 @@ def changed(array: np.ndarray, value: float) -> np.ndarray:
         (lambda: _core.voxel_mean(changed(CODES, np.inf), VOXELS, 2), "codes must be finite, got inf"),
         (lambda: _core.voxel_max(CODES[:3], VOXELS), r"codes must have shape \[4, \*\]"),
         (
-            lambda: _core.sample_volume(np.ones((1, 2, 0, 3, 3), np.float32), np.ones((1, 3), np.float32)),
+            lambda: _core.VolumeSampler(np.ones((1, 2, 0, 3, 3), np.float32)),
             r"no empty axis, got \[1, 2, 0, 3, 3\]",
         ),
         (
-            lambda: _core.sample_volume(np.ones((2, 2, 3, 3, 3), np.float32), np.ones((1, 3), np.float32)),
+            lambda: _core.VolumeSampler(np.ones((2, 2, 3, 3, 3), np.float32)),
             r"volume must have shape \[1, ",
         ),
     ],

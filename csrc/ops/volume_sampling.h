@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
 #include "core/tensor.h"
 
@@ -18,13 +19,26 @@ struct VolumeFrame {
 void cube_coordinates(const VolumeFrame& frame, const float* points, std::int64_t num_points,
                       float* coordinates);
 
-// Throws Error(kInvalidArgument) unless `volume` is [1, C, D, H, W], no axis empty, and has data.
-void check_volume(const TensorView& volume);
+// Holds a volume with its channels side by side, which a sample reads together.
+class VolumeSampler {
+  public:
+    // Copies `volume`. Throws Error(kInvalidArgument) unless it is [1, C, D, H, W], no axis empty, and has
+    // data.
+    explicit VolumeSampler(const TensorView& volume);
 
-// Writes sample(point i, channel c) to samples[i * point_stride + c * channel_stride].
-// `volume` is [1, C, D, H, W] and already checked; `coordinates` [N, 3] are x, y, z in the unit cube, along
-// W, H, D. A NaN coordinate gives NaN.
-void sample_volume(const TensorView& volume, const float* coordinates, std::int64_t num_points,
-                   float* samples, std::int64_t point_stride, std::int64_t channel_stride);
+    std::int64_t num_channels() const { return num_channels_; }
+
+    // Writes the C channels at each of `coordinates` [N, 3] to a row of `samples`, rows `row_stride` apart.
+    // Coordinates are x, y, z in the unit cube, along W, H, D. A NaN coordinate gives NaN.
+    void sample(const float* coordinates, std::int64_t num_points, float* samples,
+                std::int64_t row_stride) const;
+
+  private:
+    void sample_one(const float* coordinates, float* row) const;
+
+    std::int64_t num_channels_;
+    std::array<std::int64_t, 3> sides_;  // along x, y, z
+    std::vector<float> voxels_;          // [D, H, W, C]
+};
 
 }  // namespace jiff

@@ -37,7 +37,12 @@ class LocalPointNet(nn.Module):
 
     def forward(self, coordinates: Tensor, voxels: Tensor) -> Tensor:
         """Coordinates (B, N, 3) in the unit cube and their voxels (B, N) -> codes (B, N, C)."""
-        codes = self.fc_pos(coordinates)
-        for i, block in enumerate(self.blocks):
-            codes = block(codes if i == 0 else torch.cat([codes, voxel_max(codes, voxels)], 2))
-        return self.fc_c(codes)
+        codes = self.stage(0, coordinates)
+        for index in range(1, len(self.blocks)):
+            codes = self.stage(index, codes, voxel_max(codes, voxels))
+        return codes
+
+    def stage(self, index: int, codes: Tensor, pooled: Tensor | None = None) -> Tensor:
+        """The dense part between two poolings; stage 0 takes coordinates and nothing pooled."""
+        codes = self.blocks[index](self.fc_pos(codes) if pooled is None else torch.cat([codes, pooled], 2))
+        return self.fc_c(codes) if index == len(self.blocks) - 1 else codes

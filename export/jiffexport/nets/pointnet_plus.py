@@ -44,10 +44,14 @@ class SetAbstraction(nn.Module):
             index = ball_query(points, centers, self.radius, self.group_size)
             offsets = gather_points(points, index) - centers[:, :, None]
             groups = torch.cat([offsets, gather_points(codes, index)], 3)
-        x = groups.permute(0, 3, 2, 1)  # (B, C, group, M)
+        return centers, self.encode(groups)
+
+    def encode(self, groups: Tensor) -> Tensor:
+        """The dense part: groups (B, M, K, C) of offsets from the centre and codes -> (B, M, C')."""
+        x = groups.permute(0, 3, 2, 1)
         for conv, norm in zip(self.mlp_convs, self.mlp_bns, strict=True):
             x = F.relu(norm(conv(x)))
-        return centers, x.amax(2).transpose(1, 2)
+        return x.amax(2).transpose(1, 2)
 
 
 class FeaturePropagation(nn.Module):
