@@ -19,7 +19,7 @@ class ShapeVolumeEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.points = LocalPointNet(config.point_channels, config.num_blocks)
-        self.unet3d = UNet3d(config.point_channels, config.unet_channels, config.feature_channels)
+        self.unet3d = UNet3d(config)
 
     def forward(self, vertices: Tensor) -> tuple[Tensor, VolumeFrame]:
         """Vertices (B, N, 3) in the view -> volume (B, C, R, R, R) as [z, y, x], and where it lies."""
@@ -37,7 +37,7 @@ class ColorVolumeEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.points = PointNetPlus(config)
-        self.unet3d = UNet3d(config.point_channels, config.unet_channels, config.feature_channels)
+        self.unet3d = UNet3d(config)
 
     def forward(self, vertices: Tensor, colors: Tensor) -> tuple[Tensor, VolumeFrame]:
         """Vertices (B, N, 3) in the view, their colours (B, N, 3) in [0, 1] -> as `ShapeVolumeEncoder`."""

@@ -1,6 +1,6 @@
 """The 3-D U-Net over the voxelised point codes (paper Sec. 4.2, [14]).
 
-Module names follow the published checkpoints.
+Module names follow the published checkpoints; so a norm is called `groupnorm` of whatever kind it is.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .config import Norm, VolumeConfig
+
 
 class NormConvRelu(nn.Module):
-    """Group norm (8 groups), 3 x 3 x 3 convolution without bias, ReLU. (B, Cin, ...) -> (B, Cout, ...)."""
+    """Norm, 3 x 3 x 3 convolution without bias, ReLU. (B, Cin, ...) -> (B, Cout, ...)."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, norm: Norm) -> None:
         super().__init__()
-        self.groupnorm = nn.GroupNorm(8, in_channels)
+        self.groupnorm = nn.GroupNorm(8, in_channels) if norm == "group" else nn.BatchNorm3d(in_channels)
         self.conv = nn.Conv3d(in_channels, out_channels, 3, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -27,12 +29,12 @@ class NormConvRelu(nn.Module):
 class Level(nn.Module):
     """Two convolutions at one resolution, of the given widths."""
 
-    def __init__(self, in_channels: int, middle_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, middle_channels: int, out_channels: int, norm: Norm) -> None:
         super().__init__()
         self.basic_module = nn.Sequential(
             OrderedDict(
-                SingleConv1=NormConvRelu(in_channels, middle_channels),
-                SingleConv2=NormConvRelu(middle_channels, out_channels),
+                SingleConv1=NormConvRelu(in_channels, middle_channels, norm),
+                SingleConv2=NormConvRelu(middle_channels, out_channels, norm),
             )
         )
 
@@ -46,19 +48,20 @@ class UNet3d(nn.Module):
     Max pooling on the way down, nearest-neighbour upsampling on the way up, skips concatenated in front.
     """
 
-    def __init__(self, in_channels: int, level_channels: tuple[int, ...], out_channels: int) -> None:
+    def __init__(self, config: VolumeConfig) -> None:
         super().__init__()
+        in_channels, level_channels, norm = config.point_channels, config.unet_channels, config.norm
         self.encoders = nn.ModuleList()
         previous = in_channels
         for channels in level_channels:
             # The first convolution of a level widens half way, and never narrows what comes in.
-            self.encoders.append(Level(previous, max(channels // 2, previous), channels))
+            self.encoders.append(Level(previous, max(channels // 2, previous), channels, norm))
             previous = channels
         self.decoders = nn.ModuleList()
         for channels in reversed(level_channels[:-1]):
-            self.decoders.append(Level(previous + channels, channels, channels))
+            self.decoders.append(Level(previous + channels, channels, channels, norm))
             previous = channels
-        self.final_conv = nn.Conv3d(previous, out_channels, 1)
+        self.final_conv = nn.Conv3d(previous, config.feature_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         skips: list[Tensor] = []
