@@ -1,4 +1,4 @@
-"""The `paper` networks against outputs of the published implementation, full size: some 40 s on two cores.
+"""The `paper` networks against outputs of the published implementation, full size: some 50 s of one core.
 
 The relative error is the largest difference over the largest golden value. The worst seen stands beside
 each array; the difference is rounding.
@@ -33,19 +33,20 @@ from jiffexport.published import (  # noqa: E402
 
 TOLERANCE = 1e-3
 
-# Worst relative errors seen. The colours end in a hyperbolic tangent behind steep layers.
+# Worst relative errors seen. Coordinates in the view, instead of the published world, cost a digit in the
+# face: the golden mesh takes a twentieth of its cube, and colours end in a steep hyperbolic tangent.
 WORST_SEEN = {
-    "im_feat": 1e-6,
-    "volume": 6e-7,
-    "occ_body": 1e-5,
-    "occ_face": 7e-6,
-    "tex_coarse": 1e-6,
-    "phi": 5e-6,
-    "rgb_coarse": 5e-5,
-    "tex_fine": 1e-6,
-    "tex_volume": 2e-6,
-    "rgb_body": 9e-5,
-    "rgb_face": 1e-4,
+    "im_feat": 4e-7,
+    "volume": 1.1e-6,
+    "occ_body": 1.8e-6,
+    "occ_face": 3.3e-5,
+    "tex_coarse": 0.0,
+    "phi": 3.9e-6,
+    "rgb_coarse": 3.5e-5,
+    "tex_fine": 0.0,
+    "tex_volume": 1.2e-5,
+    "rgb_body": 5.1e-5,
+    "rgb_face": 6.1e-4,
 }
 
 GOLDEN = golden_paper.golden_arrays()
