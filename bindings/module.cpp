@@ -30,6 +30,7 @@ PYBIND11_MODULE(_core, module) {
     module.attr("__version__") = JIFF_VERSION;
     bind_error(module);
     jiff::bindings::bind_ops(module);
+    jiff::bindings::bind_face_ops(module);
     jiff::bindings::bind_pipeline(module);
     jiff::bindings::bind_preprocess(module);
     jiff::bindings::bind_face_detection(module);

@@ -10,9 +10,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the export tests need torch (pip install .[export])")
 
-from jiffexport.checkpoint import load_color, load_shape  # noqa: E402
+from jiffexport.checkpoint import load_color, load_face_shape, load_fine_color, load_shape  # noqa: E402
 from jiffexport.errors import CheckpointError  # noqa: E402
-from untrained_checkpoints import SHAPE_CONFIG, checkpoint_of, save_checkpoint  # noqa: E402
+from untrained_checkpoints import (  # noqa: E402
+    FACE_SHAPE_CONFIG,
+    FINE_COLOR_CONFIG,
+    SHAPE_CONFIG,
+    checkpoint_of,
+    save_checkpoint,
+)
 
 
 def test_checkpoint_gives_back_network_step_and_provenance(tmp_path: Path) -> None:
@@ -22,6 +28,25 @@ def test_checkpoint_gives_back_network_step_and_provenance(tmp_path: Path) -> No
     assert not trained.network.training
     for name, tensor in checkpoint_of("shape")["model"].items():
         assert torch.equal(trained.network.state_dict()[name], tensor)
+
+
+def test_checkpoints_of_the_face_give_back_their_nested_configurations(tmp_path: Path) -> None:
+    for kind, load, config in (
+        ("face_shape", load_face_shape, FACE_SHAPE_CONFIG),
+        ("fine_color", load_fine_color, FINE_COLOR_CONFIG),
+    ):
+        network = load(save_checkpoint(tmp_path, kind)).network
+        assert network.config == config
+        assert not network.training
+        for name, tensor in checkpoint_of(kind)["model"].items():
+            assert torch.equal(network.state_dict()[name], tensor)
+
+
+def test_checkpoint_with_an_unknown_nested_key_is_refused(tmp_path: Path) -> None:
+    config = FACE_SHAPE_CONFIG.to_dict()
+    config["volume"]["depth"] = 3
+    with pytest.raises(CheckpointError, match=r"ShapeVolumeConfig: unknown keys \['depth'\]"):
+        load_face_shape(save_checkpoint(tmp_path, "face_shape", config=config))
 
 
 def test_checkpoint_of_the_other_network_is_refused(tmp_path: Path) -> None:

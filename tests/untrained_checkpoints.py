@@ -14,7 +14,16 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from jiffexport.face_detection import STAGES
-from jiffexport.nets import COMPACT_COLOR, COMPACT_SHAPE, ColorNet, ShapeNet
+from jiffexport.nets import (
+    COMPACT_COLOR,
+    COMPACT_FACE_SHAPE,
+    COMPACT_FINE_COLOR,
+    COMPACT_SHAPE,
+    ColorNet,
+    FaceShapeNet,
+    FineColorNet,
+    ShapeNet,
+)
 
 SHAPE_CONFIG = replace(
     COMPACT_SHAPE,
@@ -27,12 +36,47 @@ SHAPE_CONFIG = replace(
 COLOR_CONFIG = replace(
     COMPACT_COLOR, image_size_px=64, base_channels=4, num_blocks=1, shape_feature_channels=16
 )
+FACE_SHAPE_CONFIG = replace(
+    COMPACT_FACE_SHAPE,
+    body=SHAPE_CONFIG,
+    volume=replace(
+        COMPACT_FACE_SHAPE.volume, resolution=8, point_channels=8, unet_channels=(8, 16), feature_channels=6
+    ),
+)
+FINE_COLOR_CONFIG = replace(
+    COMPACT_FINE_COLOR,
+    image_size_px=128,
+    base_channels=4,
+    num_blocks=1,
+    volume=replace(
+        COMPACT_FINE_COLOR.volume,
+        resolution=8,
+        point_channels=8,
+        unet_channels=(8, 16),
+        feature_channels=6,
+        base_channels=8,
+        num_centers=(24, 8),
+        group_sizes=(6, 4),
+        radii=(0.2, 0.4),
+    ),
+)
+
+
+def network_of(kind: str) -> torch.nn.Module:
+    """A network of that kind, always with the same weights."""
+    torch.manual_seed(0)
+    networks = {
+        "shape": lambda: ShapeNet(SHAPE_CONFIG),
+        "color": lambda: ColorNet(COLOR_CONFIG),
+        "face_shape": lambda: FaceShapeNet(FACE_SHAPE_CONFIG),
+        "fine_color": lambda: FineColorNet(FINE_COLOR_CONFIG),
+    }
+    return networks[kind]()
 
 
 def checkpoint_of(kind: str) -> dict[str, Any]:
-    """The content of a `shape` or `color` checkpoint."""
-    torch.manual_seed(0)
-    network = ShapeNet(SHAPE_CONFIG) if kind == "shape" else ColorNet(COLOR_CONFIG)
+    """The content of a checkpoint of that kind."""
+    network = network_of(kind)
     return {
         "kind": kind,
         "config": network.config.to_dict(),

@@ -1,7 +1,7 @@
 """Training checkpoints, read without running any code from the file.
 
-A checkpoint is `{"kind": "shape" | "color", "config": {...}, "model": state_dict, "step": int,
-"provenance": str}`.
+A checkpoint is `{"kind": "shape" | "color" | "face_shape" | "fine_color", "config": {...},
+"model": state_dict, "step": int, "provenance": str}`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,21 @@ import torch
 from torch import Tensor
 
 from .errors import CheckpointError
-from .nets import ColorConfig, ColorNet, ShapeConfig, ShapeNet
+from .nets import (
+    ColorConfig,
+    ColorNet,
+    FaceShapeConfig,
+    FaceShapeNet,
+    FineColorConfig,
+    FineColorNet,
+    ShapeConfig,
+    ShapeNet,
+)
 
 _FIELDS: dict[str, type] = {"kind": str, "config": dict, "model": dict, "step": int, "provenance": str}
 
 
-NetworkT = TypeVar("NetworkT", ShapeNet, ColorNet)
+NetworkT = TypeVar("NetworkT", ShapeNet, ColorNet, FaceShapeNet, FineColorNet)
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,16 @@ def load_color(path: Path) -> TrainedNetwork[ColorNet]:
     return _load(path, "color", lambda config: ColorNet(ColorConfig.from_dict(config)))
 
 
+def load_face_shape(path: Path) -> TrainedNetwork[FaceShapeNet]:
+    """A shape checkpoint with a face. Raises `CheckpointError`, which names the file and what is wrong."""
+    return _load(path, "face_shape", lambda config: FaceShapeNet(FaceShapeConfig.from_dict(config)))
+
+
+def load_fine_color(path: Path) -> TrainedNetwork[FineColorNet]:
+    """A fine colour checkpoint. Raises `CheckpointError`, which names the file and what is wrong with it."""
+    return _load(path, "fine_color", lambda config: FineColorNet(FineColorConfig.from_dict(config)))
+
+
 def _load(path: Path, kind: str, build: Callable[[dict[str, Any]], NetworkT]) -> TrainedNetwork[NetworkT]:
     checkpoint = _read(path)
     if checkpoint["kind"] != kind:
@@ -51,12 +70,22 @@ def _load(path: Path, kind: str, build: Callable[[dict[str, Any]], NetworkT]) ->
         network = build(checkpoint["config"])
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: the configuration does not make a {kind} network: {error}") from error
-    _check_tensors(path, checkpoint["model"], network.state_dict())
+    check_tensors(path, checkpoint["model"], network.state_dict())
     network.load_state_dict(checkpoint["model"])
     return TrainedNetwork(network.eval(), checkpoint["step"], checkpoint["provenance"])
 
 
 def _read(path: Path) -> dict[str, Any]:
+    checkpoint = read_dictionary(path)
+    for field, type_ in _FIELDS.items():
+        if not isinstance(checkpoint.get(field), type_):
+            got = type(checkpoint[field]).__name__ if field in checkpoint else "nothing"
+            raise CheckpointError(f"{path}: field {field!r} must be {type_.__name__}, got {got}")
+    return checkpoint
+
+
+def read_dictionary(path: Path) -> dict[str, Any]:
+    """The dictionary that a torch file holds. Raises `CheckpointError`, which names the file."""
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -70,14 +99,11 @@ def _read(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: not a readable torch checkpoint ({error})") from error
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f"{path}: a checkpoint is a dictionary, this is a {type(checkpoint).__name__}")
-    for field, type_ in _FIELDS.items():
-        if not isinstance(checkpoint.get(field), type_):
-            got = type(checkpoint[field]).__name__ if field in checkpoint else "nothing"
-            raise CheckpointError(f"{path}: field {field!r} must be {type_.__name__}, got {got}")
     return checkpoint
 
 
-def _check_tensors(path: Path, given: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+def check_tensors(path: Path, given: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+    """Raises `CheckpointError` unless the tensors of `path` have the names and shapes of `wanted`."""
     missing = [name for name in wanted if name not in given]
     unexpected = [name for name in given if name not in wanted]
     if missing or unexpected:

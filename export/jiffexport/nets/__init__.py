@@ -3,28 +3,60 @@
 from .color import ColorNet
 from .config import (
     COMPACT_COLOR,
+    COMPACT_FACE_SHAPE,
+    COMPACT_FINE_COLOR,
     COMPACT_SHAPE,
     PAPER_COLOR,
+    PAPER_FACE_SHAPE,
+    PAPER_FINE_COLOR,
     PAPER_SHAPE,
     ColorConfig,
+    ColorVolumeConfig,
+    FaceShapeConfig,
+    FineColorConfig,
+    JointHeadConfig,
     ShapeConfig,
+    ShapeVolumeConfig,
 )
+from .face_shape import FaceShapeNet
+from .face_volume import ColorVolumeEncoder, ShapeVolumeEncoder
+from .fine_color import FineColorNet
 from .head import ImplicitHead, sample_features
 from .hourglass import HourglassEncoder
+from .joint_head import JointHead, JointOutputs
 from .residual_encoder import ResidualEncoder
 from .shape import ShapeNet
+from .volume_frame import VolumeFrame, sample_volume, volume_frame
 
 __all__ = [
     "COMPACT_COLOR",
+    "COMPACT_FACE_SHAPE",
+    "COMPACT_FINE_COLOR",
     "COMPACT_SHAPE",
     "PAPER_COLOR",
+    "PAPER_FACE_SHAPE",
+    "PAPER_FINE_COLOR",
     "PAPER_SHAPE",
     "ColorConfig",
     "ColorNet",
+    "ColorVolumeConfig",
+    "ColorVolumeEncoder",
+    "FaceShapeConfig",
+    "FaceShapeNet",
+    "FineColorConfig",
+    "FineColorNet",
     "HourglassEncoder",
     "ImplicitHead",
+    "JointHead",
+    "JointHeadConfig",
+    "JointOutputs",
     "ResidualEncoder",
     "ShapeConfig",
     "ShapeNet",
+    "ShapeVolumeConfig",
+    "ShapeVolumeEncoder",
+    "VolumeFrame",
     "sample_features",
+    "sample_volume",
+    "volume_frame",
 ]

@@ -41,12 +41,24 @@ class ColorNet(nn.Module):
         Tensor
             (B, 3, N).
         """
-        samples = torch.cat([sample_features(shape_features, points), sample_features(features, points)], 1)
-        output = self.head(samples, points[..., 2])
-        if not self.config.blends_image:
-            return output
-        weight = output[:, 3:]
-        return weight * sample_pixels(image, points) + (1 - weight) * output[:, :3]
+        output = self.head(self.samples(features, shape_features, points), points[..., 2])
+        return blend_pixels(output, image, points) if self.config.blends_image else output
+
+    @staticmethod
+    def samples(features: Tensor, shape_features: Tensor, points: Tensor) -> Tensor:
+        """What the head takes beside depth, (B, C, N)."""
+        return torch.cat([sample_features(shape_features, points), sample_features(features, points)], 1)
+
+    def activations(self, features: Tensor, shape_features: Tensor, points: Tensor, layers: int) -> Tensor:
+        """The head's activations after its first `layers` layers, for the fine network: (B, C, N)."""
+        raw = self.head.raw(self.samples(features, shape_features, points), points[..., 2])
+        return self.head.activations(raw, layers)
+
+
+def blend_pixels(output: Tensor, image: Tensor, points: Tensor) -> Tensor:
+    """Colour (B, 3, N) of a head with four outputs, the last of which weighs the photograph's pixel."""
+    weight = output[:, 3:]
+    return weight * sample_pixels(image, points) + (1 - weight) * output[:, :3]
 
 
 def sample_pixels(image: Tensor, points: Tensor) -> Tensor:

@@ -7,9 +7,10 @@ bundles as a dictionary.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_type_hints
 
 Norm = Literal["group", "batch"]
+VolumeFrameKind = Literal["body", "face"]
 ConfigT = TypeVar("ConfigT", bound="_Config")
 
 
@@ -32,7 +33,15 @@ class _Config:
         unknown, missing = sorted(set(values) - known), sorted(known - set(values))
         if unknown or missing:
             raise ValueError(f"{cls.__name__}: unknown keys {unknown}, missing keys {missing}")
-        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        kinds = get_type_hints(cls)
+        return cls(**{key: _parsed(kinds[key], value) for key, value in values.items()})
+
+
+def _parsed(kind: Any, value: Any) -> Any:
+    """A field's value from plain ones: dictionaries become configurations, lists tuples."""
+    if isinstance(value, dict):
+        return kind.from_dict(value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
@@ -155,4 +164,216 @@ COMPACT_COLOR = ColorConfig(
     hidden_widths=(256, 128, 64),
     depth_scale=256 / 200,
     blends_image=True,
+)
+
+
+@dataclass(frozen=True)
+class VolumeConfig(_Config):
+    """Face mesh to feature volume: the 3-D U-Net and the frame of the volume (paper Sec. 4.2).
+
+    Attributes
+    ----------
+    frame
+        Where the volume lies. `body`: the published cube around the whole frame, in which a face takes
+        some 50 voxels. `face`: a cube around the face mesh.
+    frame_margin
+        `face` only: what is free around the mesh's longest side, as a fraction of it, on either end.
+    resolution
+        Voxels along a side.
+    point_channels
+        Width of a vertex's code, which the volume holds the mean of.
+    unet_channels
+        Channels at each level of the U-Net; each level halves the resolution of the one before.
+    norm
+        Of the U-Net. `group`: 8 groups, as published. `batch`: no sums over a hundred thousand voxels,
+        which engines round to 3e-4 of the result.
+    feature_channels
+        Channels of the volume that points are sampled from.
+    """
+
+    frame: VolumeFrameKind
+    frame_margin: float
+    resolution: int
+    point_channels: int
+    unet_channels: tuple[int, ...]
+    norm: Norm
+    feature_channels: int
+
+
+@dataclass(frozen=True)
+class ShapeVolumeConfig(VolumeConfig):
+    """Volume of the plain mesh; the point encoder is a local-pooled PointNet.
+
+    Attributes
+    ----------
+    num_blocks
+        Residual blocks of the point encoder; voxels are max-pooled between one and the next.
+    """
+
+    num_blocks: int
+
+
+@dataclass(frozen=True)
+class ColorVolumeConfig(VolumeConfig):
+    """Volume of the coloured mesh; the point encoder is a PointNet++ of three levels.
+
+    Attributes
+    ----------
+    base_channels
+        Channels of the narrowest layers; the other layers' are multiples.
+    num_centers, radii, group_sizes
+        Of the two levels that group: how many centres, the reach of a group in cube sides, and how many
+        points a group takes.
+    """
+
+    base_channels: int
+    num_centers: tuple[int, int]
+    radii: tuple[float, float]
+    group_sizes: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class JointHeadConfig(_Config):
+    """Widths of the hidden layers of MLP(2-D) ⊕ MLP(3-D) → MLP (paper Sec. 4.3)."""
+
+    widths_2d: tuple[int, ...]
+    widths_3d: tuple[int, ...]
+    widths_joint: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class FaceShapeConfig(_Config):
+    """The shape network with a face: body network, shape volume and joint head (paper Eq. 3)."""
+
+    body: ShapeConfig
+    volume: ShapeVolumeConfig
+    face_head: JointHeadConfig
+
+
+@dataclass(frozen=True)
+class FineColorConfig(_Config):
+    """The fine colour network: encoder of the large picture, colour volume, two heads (paper Sec. 4.4).
+
+    Attributes
+    ----------
+    image_size_px
+        Side of the square picture that the encoder runs on, twice that of the coarse network.
+    coarse_layers, coarse_channels
+        The activations of the coarse head that the fine heads take: after how many of its layers, and
+        how wide.
+    hidden_widths
+        Of the head for what is not face.
+    blends_image
+        As in `ColorConfig`, for both heads.
+    """
+
+    image_size_px: int
+    in_channels: int
+    base_channels: int
+    num_blocks: int
+    norm: Norm
+    coarse_layers: int
+    coarse_channels: int
+    hidden_widths: tuple[int, ...]
+    depth_scale: float
+    blends_image: bool
+    volume: ColorVolumeConfig
+    face_head: JointHeadConfig
+
+    @property
+    def feature_channels(self) -> int:
+        return 4 * self.base_channels
+
+
+_PAPER_WIDTHS = (1024, 512, 256, 128)
+_PAPER_FACE_HEAD = JointHeadConfig(
+    widths_2d=_PAPER_WIDTHS, widths_3d=_PAPER_WIDTHS, widths_joint=_PAPER_WIDTHS
+)
+
+PAPER_FACE_SHAPE = FaceShapeConfig(
+    body=PAPER_SHAPE,
+    volume=ShapeVolumeConfig(
+        frame="body",
+        frame_margin=0.0,
+        resolution=64,
+        point_channels=32,
+        unet_channels=(32, 64, 128, 256),
+        norm="group",
+        feature_channels=128,
+        num_blocks=5,
+    ),
+    face_head=_PAPER_FACE_HEAD,
+)
+
+PAPER_FINE_COLOR = FineColorConfig(
+    image_size_px=1024,
+    in_channels=3,
+    base_channels=64,
+    num_blocks=6,
+    norm="group",
+    coarse_layers=3,
+    coarse_channels=256,
+    hidden_widths=_PAPER_WIDTHS,
+    depth_scale=512 / 200,
+    blends_image=False,
+    volume=ColorVolumeConfig(
+        frame="body",
+        frame_margin=0.0,
+        resolution=64,
+        point_channels=32,
+        unet_channels=(32, 64, 128, 256),
+        norm="group",
+        feature_channels=128,
+        base_channels=64,
+        num_centers=(512, 128),
+        radii=(0.2, 0.4),
+        group_sizes=(32, 64),
+    ),
+    face_head=_PAPER_FACE_HEAD,
+)
+
+_COMPACT_FACE_HEAD = JointHeadConfig(
+    widths_2d=(256, 128, 64), widths_3d=(128, 64, 64), widths_joint=(256, 128, 64)
+)
+
+COMPACT_FACE_SHAPE = FaceShapeConfig(
+    body=COMPACT_SHAPE,
+    volume=ShapeVolumeConfig(
+        frame="face",
+        frame_margin=0.2,
+        resolution=48,
+        point_channels=16,
+        unet_channels=(16, 32, 48),
+        norm="batch",
+        feature_channels=32,
+        num_blocks=4,
+    ),
+    face_head=_COMPACT_FACE_HEAD,
+)
+
+COMPACT_FINE_COLOR = FineColorConfig(
+    image_size_px=1024,
+    in_channels=4,
+    base_channels=12,
+    num_blocks=3,
+    norm="batch",
+    coarse_layers=3,
+    coarse_channels=64,
+    hidden_widths=(256, 128, 64),
+    depth_scale=256 / 200,
+    blends_image=True,
+    volume=ColorVolumeConfig(
+        frame="face",
+        frame_margin=0.2,
+        resolution=32,
+        point_channels=16,
+        unet_channels=(16, 32, 48),
+        norm="batch",
+        feature_channels=32,
+        base_channels=16,
+        num_centers=(256, 64),
+        radii=(0.1, 0.25),
+        group_sizes=(16, 16),
+    ),
+    face_head=_COMPACT_FACE_HEAD,
 )

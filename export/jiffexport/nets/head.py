@@ -30,11 +30,58 @@ def sample_features(features: Tensor, points: Tensor) -> Tensor:
     return F.grid_sample(features, grid, mode="bilinear", padding_mode="zeros", align_corners=True)[:, :, 0]
 
 
-class ImplicitHead(nn.Module):
+class SkipMlp(nn.Module):
+    """An MLP whose every layer takes `[hidden, raw]`; leaky ReLU 0.01 between the layers.
+
+    Parameters
+    ----------
+    raw_channels
+        Width of the input that every layer sees.
+    hidden_widths, out_channels
+        Widths of the layers' outputs.
+    start_channels
+        Width of what stands for `hidden` before the first layer; 0: the first layer sees `raw` alone.
+    """
+
+    def __init__(
+        self, raw_channels: int, hidden_widths: tuple[int, ...], out_channels: int, start_channels: int = 0
+    ) -> None:
+        super().__init__()
+        widths = (*hidden_widths, out_channels)
+        inputs = (start_channels, *hidden_widths)
+        self.layers = nn.ModuleList(
+            nn.Conv1d(i + raw_channels, o, 1) for i, o in zip(inputs, widths, strict=True)
+        )
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Input width, hidden widths, output width."""
+        return (self.layers[0].in_channels, *(layer.out_channels for layer in self.layers))
+
+    def activations(self, raw: Tensor, num_layers: int, start: Tensor | None = None) -> Tensor:
+        """What the first `num_layers` hidden layers make of `raw` (B, C, N), activated: (B, width, N)."""
+        hidden = start
+        for layer in self.layers[:num_layers]:
+            hidden = F.leaky_relu(layer(raw if hidden is None else torch.cat([hidden, raw], 1)), 0.01)
+        assert hidden is not None
+        return hidden
+
+    def output(self, hidden: Tensor, raw: Tensor) -> Tensor:
+        """The last layer, not activated, on the last hidden activations."""
+        return self.layers[-1](torch.cat([hidden, raw], 1))
+
+
+def activated(logits: Tensor, activation: Activation) -> Tensor:
+    """Occupancy, or colour as the hyperbolic tangent mapped to [0, 1], in float32."""
+    logits = logits.float()
+    return torch.sigmoid(logits) if activation == "sigmoid" else (torch.tanh(logits) + 1) / 2
+
+
+class ImplicitHead(SkipMlp):
     """Layer widths `in_channels + 1 (depth)`, `*hidden_widths`, `out_channels`.
 
-    Every layer after the first takes `[hidden, input]`. Leaky ReLU 0.01 between, and at the end
-    `sigmoid` or `tanh` (colour, mapped to 0 .. 1).
+    Every layer after the first takes `[hidden, input]`. At the end `sigmoid` or `tanh` (colour, mapped to
+    0 .. 1).
     """
 
     def __init__(
@@ -45,30 +92,19 @@ class ImplicitHead(nn.Module):
         depth_scale: float,
         activation: Activation,
     ) -> None:
-        super().__init__()
+        super().__init__(in_channels + 1, hidden_widths, out_channels)
         self.depth_scale = depth_scale
         self.activation = activation
-        raw = in_channels + 1
-        widths = (*hidden_widths, out_channels)
-        inputs = (raw, *(width + raw for width in hidden_widths))
-        self.layers = nn.ModuleList(nn.Conv1d(i, o, 1) for i, o in zip(inputs, widths, strict=True))
 
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """Input width, hidden widths, output width."""
-        return (self.layers[0].in_channels, *(layer.out_channels for layer in self.layers))
+    def raw(self, samples: Tensor, depth: Tensor) -> Tensor:
+        """Samples (B, C, N) and view z (B, N) as the input of the layers, (B, C + 1, N)."""
+        return torch.cat([samples, (depth * self.depth_scale)[:, None].to(samples.dtype)], 1)
 
     def logits(self, samples: Tensor, depth: Tensor) -> Tensor:
         """Before the last activation. samples (B, C, N), depth (B, N) = view z -> (B, out, N)."""
-        raw = torch.cat([samples, (depth * self.depth_scale)[:, None].to(samples.dtype)], 1)
-        hidden = raw
-        for i, layer in enumerate(self.layers):
-            hidden = layer(hidden if i == 0 else torch.cat([hidden, raw], 1))
-            if i < len(self.layers) - 1:
-                hidden = F.leaky_relu(hidden, 0.01)
-        return hidden
+        raw = self.raw(samples, depth)
+        return self.output(self.activations(raw, len(self.layers) - 1), raw)
 
     def forward(self, samples: Tensor, depth: Tensor) -> Tensor:
         """Occupancy or colour in [0, 1], (B, out, N)."""
-        logits = self.logits(samples, depth).float()
-        return torch.sigmoid(logits) if self.activation == "sigmoid" else (torch.tanh(logits) + 1) / 2
+        return activated(self.logits(samples, depth), self.activation)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .config import ColorConfig, Norm
+from .config import ColorConfig, FineColorConfig, Norm
 from .norm import make_norm
 
 
@@ -35,7 +35,7 @@ class ResidualBlock(nn.Module):
 class ResidualEncoder(nn.Module):
     """Image (B, Cin, S, S) -> features (B, 4 * base_channels, S/4, S/4)."""
 
-    def __init__(self, config: ColorConfig) -> None:
+    def __init__(self, config: ColorConfig | FineColorConfig) -> None:
         super().__init__()
         norm, base = config.norm, config.base_channels
         layers: list[nn.Module] = [

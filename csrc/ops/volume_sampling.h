@@ -1,0 +1,44 @@
+// Trilinear sampling of a face volume: voxel centres at (i + 0.5) / R, zero outside
+// (docs/conventions.md, "Face volume").
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace jiff {
+
+// From view coordinates into the unit cube of a volume: cube = scale · view + offset, by axis.
+struct VolumeFrame {
+    std::array<float, 3> scale, offset;
+};
+
+// Writes the cube coordinates of `points` [N, 3], clamped: below 0 to 0, from 1 on to 0.999. NaN stays.
+void cube_coordinates(const VolumeFrame& frame, const float* points, std::int64_t num_points,
+                      float* coordinates);
+
+// Holds a volume with its channels side by side, which a sample reads together.
+class VolumeSampler {
+  public:
+    // Copies `volume`. Throws Error(kInvalidArgument) unless it is [1, C, D, H, W], no axis empty, and has
+    // data.
+    explicit VolumeSampler(const TensorView& volume);
+
+    std::int64_t num_channels() const { return num_channels_; }
+
+    // Writes the C channels at each of `coordinates` [N, 3] to a row of `samples`, rows `row_stride` apart.
+    // Coordinates are x, y, z in the unit cube, along W, H, D. A NaN coordinate gives NaN.
+    void sample(const float* coordinates, std::int64_t num_points, float* samples,
+                std::int64_t row_stride) const;
+
+  private:
+    void sample_one(const float* coordinates, float* row) const;
+
+    std::int64_t num_channels_;
+    std::array<std::int64_t, 3> sides_;  // along x, y, z
+    std::vector<float> voxels_;          // [D, H, W, C]
+};
+
+}  // namespace jiff
