@@ -3,12 +3,15 @@
 from .color import ColorNet
 from .config import (
     COMPACT_COLOR,
+    COMPACT_FACE_REGRESSOR,
     COMPACT_SHAPE,
     PAPER_COLOR,
     PAPER_SHAPE,
     ColorConfig,
+    FaceRegressorConfig,
     ShapeConfig,
 )
+from .face_regressor import FaceRegressor
 from .head import ImplicitHead, sample_features
 from .hourglass import HourglassEncoder
 from .residual_encoder import ResidualEncoder
@@ -16,11 +19,14 @@ from .shape import ShapeNet
 
 __all__ = [
     "COMPACT_COLOR",
+    "COMPACT_FACE_REGRESSOR",
     "COMPACT_SHAPE",
     "PAPER_COLOR",
     "PAPER_SHAPE",
     "ColorConfig",
     "ColorNet",
+    "FaceRegressor",
+    "FaceRegressorConfig",
     "HourglassEncoder",
     "ImplicitHead",
     "ResidualEncoder",
