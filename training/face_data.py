@@ -19,6 +19,9 @@ from .face_crop import crop_squares
 from .face_model.fit import FaceFitter
 from .face_model.pictures import FacePictures
 
+STORED_SIZE_PX = 160
+"""Pictures are kept at this side: crops of 112 pixels are then cut at about their own scale."""
+
 # Signs of the nine harmonics under a mirror image: y, z, 3z^2-1, yz and x^2-y^2 keep theirs.
 SH_MIRROR = np.array([1, 1, 1, -1, -1, 1, 1, -1, 1], dtype=np.float32)
 
@@ -101,7 +104,7 @@ def load_faces(folder: Path, model: FaceModel, num_people: int | None = None) ->
         face = FacePictures.load(path)
         both = np.stack([face.vertices, face.vertices[mirror] * sides])
         fits = [fitter.fit(v) for v in both]
-        images += [np.asarray(Image.open(io.BytesIO(picture)).convert("RGBA")) for picture in face.pictures]
+        images += [_decoded(picture) for picture in face.pictures]
         person += [number] * len(face.pictures)
         vertices.append(both)
         coefficients.append([np.concatenate([fit.identity, fit.expression]) for fit in fits])
@@ -121,6 +124,13 @@ def load_faces(folder: Path, model: FaceModel, num_people: int | None = None) ->
         sh=np.concatenate(lights),
         yaw_deg=np.concatenate(yaws),
     )
+
+
+def _decoded(picture: bytes) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(picture)) as image:
+        premultiplied = image.convert("RGBA").convert("RGBa")
+    small = premultiplied.resize((STORED_SIZE_PX, STORED_SIZE_PX), Image.Resampling.BOX)
+    return np.asarray(small.convert("RGBA"))
 
 
 def make_batch(
