@@ -19,12 +19,12 @@ def crop_squares(
     Parameters
     ----------
     landmarks_px : (B, 5, 2), x right, y down, in the picture's pixels (edges, not centres, are whole).
-    template : (5, 3) the same landmarks of the mean face in metres, y up, their mean at the origin.
+    template : (5, 3) the same landmarks of the mean face in metres, y up.
     side_m : side of the crop on the mean face.
     """
     landmarks = np.asarray(landmarks_px, dtype=np.float64)
     center = landmarks.mean(axis=1)
     offsets = (landmarks - center[:, None]) * np.array([1.0, -1.0])
-    maps = np.linalg.pinv(template) @ offsets  # (B, 3, 2): metres to pixels
+    maps = np.linalg.pinv(template - template.mean(axis=0)) @ offsets  # (B, 3, 2): metres to pixels
     side = side_m * np.linalg.norm(maps, axis=1).mean(axis=1)
     return np.column_stack([center - side[:, None] / 2, side])

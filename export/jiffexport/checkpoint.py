@@ -1,6 +1,6 @@
 """Training checkpoints, read without running any code from the file.
 
-A checkpoint is `{"kind": "shape" | "color", "config": {...}, "model": state_dict, "step": int,
+A checkpoint is `{"kind": "shape" | "color" | "face_regressor", "config": {...}, "model": state_dict, "step": int,
 "provenance": str}`.
 """
 
@@ -16,12 +16,20 @@ import torch
 from torch import Tensor
 
 from .errors import CheckpointError
-from .nets import ColorConfig, ColorNet, ShapeConfig, ShapeNet
+from .nets import (
+    ColorConfig,
+    ColorNet,
+    FaceRegressor,
+    FaceRegressorConfig,
+    PublishedFaceRegressor,
+    ShapeConfig,
+    ShapeNet,
+)
 
 _FIELDS: dict[str, type] = {"kind": str, "config": dict, "model": dict, "step": int, "provenance": str}
 
 
-NetworkT = TypeVar("NetworkT", ShapeNet, ColorNet)
+NetworkT = TypeVar("NetworkT", ShapeNet, ColorNet, FaceRegressor)
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,36 @@ def load_color(path: Path) -> TrainedNetwork[ColorNet]:
     return _load(path, "color", lambda config: ColorNet(ColorConfig.from_dict(config)))
 
 
+def load_face_regressor(path: Path) -> TrainedNetwork[FaceRegressor]:
+    """A face regressor checkpoint. Raises `CheckpointError`, which names the file and what is wrong with it."""
+    return _load(path, "face_regressor", lambda config: FaceRegressor(FaceRegressorConfig.from_dict(config)))
+
+
+def load_published_face_regressor(path: Path) -> PublishedFaceRegressor:
+    """The checkpoint of Deep3DFaceReconstruction: `{"net_recon": state_dict, ...}`, or one flat state dict
+    whose names begin with `net_recon.`.
+
+    Raises
+    ------
+    CheckpointError
+        The file is no such checkpoint; the message names it and what is wrong.
+    """
+    content = _read_dictionary(path)
+    given = content.get("net_recon")
+    if given is None:
+        prefix = "net_recon."
+        given = {name[len(prefix) :]: value for name, value in content.items() if name.startswith(prefix)}
+    if not isinstance(given, dict) or not given:
+        raise CheckpointError(f"{path}: holds no 'net_recon', the face regressor's weights")
+    given = {name: value for name, value in given.items() if isinstance(value, Tensor)}
+    network = PublishedFaceRegressor()
+    wanted = {k: v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
+    given = {name: value for name, value in given.items() if not name.endswith("num_batches_tracked")}
+    _check_tensors(path, given, wanted)
+    network.load_state_dict(given, strict=False)
+    return network.eval()
+
+
 def _load(path: Path, kind: str, build: Callable[[dict[str, Any]], NetworkT]) -> TrainedNetwork[NetworkT]:
     checkpoint = _read(path)
     if checkpoint["kind"] != kind:
@@ -57,6 +95,15 @@ def _load(path: Path, kind: str, build: Callable[[dict[str, Any]], NetworkT]) ->
 
 
 def _read(path: Path) -> dict[str, Any]:
+    checkpoint = _read_dictionary(path)
+    for field, type_ in _FIELDS.items():
+        if not isinstance(checkpoint.get(field), type_):
+            got = type(checkpoint[field]).__name__ if field in checkpoint else "nothing"
+            raise CheckpointError(f"{path}: field {field!r} must be {type_.__name__}, got {got}")
+    return checkpoint
+
+
+def _read_dictionary(path: Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -70,10 +117,6 @@ def _read(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: not a readable torch checkpoint ({error})") from error
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f"{path}: a checkpoint is a dictionary, this is a {type(checkpoint).__name__}")
-    for field, type_ in _FIELDS.items():
-        if not isinstance(checkpoint.get(field), type_):
-            got = type(checkpoint[field]).__name__ if field in checkpoint else "nothing"
-            raise CheckpointError(f"{path}: field {field!r} must be {type_.__name__}, got {got}")
     return checkpoint
 
 

@@ -1,7 +1,7 @@
 """The morphable face model: S = mean + B_id alpha + B_exp beta, T = mean + B_tex delta (paper Eq. 2).
 
-On disk it is one safetensors file. Lengths are metres, y is up, the face looks along +z, and the origin
-is the mean of the mean face's five landmarks.
+On disk it is one safetensors file. Lengths are metres, y is up and the face looks along +z. The origin is
+the mean of the mean face's five landmarks in our own model; a Basel model keeps the mean of its vertices.
 
 | tensor | shape | type |
 |---|---|---|

@@ -20,12 +20,12 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from .nets import HourglassEncoder, ResidualEncoder
+from .nets import FaceRegressor, HourglassEncoder, ResidualEncoder
 from .onnx_graph import OPSET, Store, finish
 from .passes import store_weights_fp16, with_static_shapes
 from .verify import Example
 
-Encoder = HourglassEncoder | ResidualEncoder
+Encoder = HourglassEncoder | ResidualEncoder | FaceRegressor
 
 
 def encoder_to_onnx(

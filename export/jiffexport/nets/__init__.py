@@ -14,6 +14,7 @@ from .config import (
 from .face_regressor import FaceRegressor
 from .head import ImplicitHead, sample_features
 from .hourglass import HourglassEncoder
+from .published_face import PublishedFaceRegressor
 from .residual_encoder import ResidualEncoder
 from .shape import ShapeNet
 
@@ -29,6 +30,7 @@ __all__ = [
     "FaceRegressorConfig",
     "HourglassEncoder",
     "ImplicitHead",
+    "PublishedFaceRegressor",
     "ResidualEncoder",
     "ShapeConfig",
     "ShapeNet",
