@@ -17,9 +17,13 @@ def face_depth(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return skull + relief + eyes + bump(0.002, -0.07, 0.012, 0.006)
 
 
-def relief_mesh(num_x: int, num_y: int, half_width: float, half_height: float) -> tuple[np.ndarray, np.ndarray]:
+def relief_mesh(
+    num_x: int, num_y: int, half_width: float, half_height: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Vertices (N, 3) float32 and triangles (F, 3) int32 of the relief over a rectangle."""
-    x, y = np.meshgrid(np.linspace(-half_width, half_width, num_x), np.linspace(-half_height, half_height, num_y))
+    x, y = np.meshgrid(
+        np.linspace(-half_width, half_width, num_x), np.linspace(-half_height, half_height, num_y)
+    )
     vertices = np.stack([x, y, face_depth(x, y)], axis=-1).reshape(-1, 3)
     vertices[:, 2] -= 0.08
     index = np.arange(num_x * num_y).reshape(num_y, num_x)

@@ -48,7 +48,15 @@ def write(tmp_path: Path, model: FaceModel, store: str = "fp16") -> Path:
 def test_a_model_survives_its_file(tmp_path: Path) -> None:
     model = small_model()
     exact = load_face_model(write(tmp_path, model, "fp32"))
-    for name in ("mean_shape", "identity_basis", "triangles", "landmarks", "five_points", "body_vertices", "uv"):
+    for name in (
+        "mean_shape",
+        "identity_basis",
+        "triangles",
+        "landmarks",
+        "five_points",
+        "body_vertices",
+        "uv",
+    ):
         np.testing.assert_array_equal(getattr(exact, name), getattr(model, name))
         assert getattr(exact, name).dtype == getattr(model, name).dtype
     assert exact.expression_names == model.expression_names

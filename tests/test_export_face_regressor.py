@@ -90,8 +90,12 @@ def test_the_exported_graph_computes_the_same(store: str, most_bytes: float) -> 
 def test_a_checkpoint_round_trip_and_a_wrong_kind(tmp_path: Path) -> None:
     net = regressor()
     content = {
-        "kind": "face_regressor", "config": net.config.to_dict(), "model": net.state_dict(), "step": 3, "provenance": "x",
-    }  # fmt: skip
+        "kind": "face_regressor",
+        "config": net.config.to_dict(),
+        "model": net.state_dict(),
+        "step": 3,
+        "provenance": "x",
+    }
     torch.save(content, tmp_path / "face.pt")
     loaded = load_face_regressor(tmp_path / "face.pt")
     assert loaded.network.config == net.config and loaded.step == 3

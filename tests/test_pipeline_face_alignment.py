@@ -30,7 +30,9 @@ def options(**changes: float) -> _core.FaceAlignmentOptions:
     return result
 
 
-def turned(angles_deg: tuple[float, float, float], scale: float, shift: tuple[float, float, float]) -> Placement:
+def turned(
+    angles_deg: tuple[float, float, float], scale: float, shift: tuple[float, float, float]
+) -> Placement:
     return Placement(Rotation.from_euler("xyz", angles_deg, degrees=True).as_matrix(), scale, np.array(shift))
 
 
@@ -39,7 +41,9 @@ def largest_error_m(found: Placement, expected: Placement) -> float:
 
 
 def align(start: Placement, surface: np.ndarray, faces: np.ndarray = HEAD[1], **changes: float):  # type: ignore[no-untyped-def]
-    return _core.align_face(*FACE, core_placement(start), surface.astype(np.float32), faces, options(**changes))
+    return _core.align_face(
+        *FACE, core_placement(start), surface.astype(np.float32), faces, options(**changes)
+    )
 
 
 TRUE = turned((4, -12, 3), 1.05, (0.2, 0.4, -0.1))
@@ -99,7 +103,9 @@ def test_half_a_surface_is_enough(side: str) -> None:
     faces = HEAD[1][keep[HEAD[1]].all(axis=1)]
     surface = TRUE(HEAD[0])
     surface[~keep] += [0, 0, -5]
-    start = Placement(turned((2, 2, -1), 1, (0, 0, 0)).rotation @ TRUE.rotation, 1.04, TRUE.translation + [0, 0, 0.2])
+    start = Placement(
+        turned((2, 2, -1), 1, (0, 0, 0)).rotation @ TRUE.rotation, 1.04, TRUE.translation + [0, 0, 0.2]
+    )
     found = align(start, surface, faces, image_weight=0.0)
     assert found.status == "used"
     assert found.num_pairs < 0.85 * len(FACE[0])

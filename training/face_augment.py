@@ -39,7 +39,9 @@ def over_scene(image: Tensor) -> Tensor:
     other = small[:, :3] * small[:, 3:] + F.interpolate(coarse, size=small.shape[-2:]) * (1 - small[:, 3:])
     crop = int(torch.randint(size // 12, size // 5, ()))
     left = int(torch.randint(0, size // 4 - crop, ()))
-    other = F.interpolate(other[..., left : left + crop, left : left + crop], size=(size, size), mode="bilinear")
+    other = F.interpolate(
+        other[..., left : left + crop, left : left + crop], size=(size, size), mode="bilinear"
+    )
     if torch.rand(()) < 0.5:
         other = other.flip(2)
     kind = _chosen(batch, 0.5)

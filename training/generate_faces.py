@@ -1,4 +1,4 @@
-"""Generate close pictures of synthetic faces for the regressor: `python -m training.generate_faces --help`."""
+"""Generate close pictures of synthetic faces for the regressor: see `--help`."""
 
 from __future__ import annotations
 

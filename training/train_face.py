@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import jiffexport.nets as nets
-from jiffexport.face_model import NUM_EXPRESSION, NUM_IDENTITY, NUM_LIGHT, NUM_TEXTURE, FaceModel, load_face_model
+from jiffexport.face_model import (
+    NUM_EXPRESSION,
+    NUM_IDENTITY,
+    NUM_LIGHT,
+    NUM_TEXTURE,
+    FaceModel,
+    load_face_model,
+)
 from jiffexport.nets.face_regressor import POSE_START, project, rotation_from_angles
 
 from . import face_augment
@@ -84,7 +91,9 @@ def initial_scale(net: nn.Module) -> None:
     net.scale.copy_(scale)
 
 
-def draw_batch(people: FacePeople, model: FaceModel, config: nets.FaceRegressorConfig, batch: int) -> FaceBatch:
+def draw_batch(
+    people: FacePeople, model: FaceModel, config: nets.FaceRegressorConfig, batch: int
+) -> FaceBatch:
     """A random batch, its pictures changed as photographs change faces."""
     rng = np.random.default_rng(int(torch.randint(0, 2**31, ())))
     rows = rng.integers(0, people.num_pictures, batch)
@@ -160,7 +169,10 @@ def measure(
         shape = parts.shape(coefficients)
         seen = project(shape, coefficients[:, POSE_START:], net.config.side_m)[:, :68, :2]
         error = (seen - truth.vertices[:, model.landmarks, :2]).norm(dim=2).mean(1) / truth.unit
-        between = rotation_from_angles(coefficients[:, POSE_START : POSE_START + 3]).transpose(1, 2) @ truth.rotation
+        between = (
+            rotation_from_angles(coefficients[:, POSE_START : POSE_START + 3]).transpose(1, 2)
+            @ truth.rotation
+        )
         trace = between.diagonal(dim1=1, dim2=2).sum(1)
         found["landmarks"].append(100 * error.double().numpy())
         found["pose"].append(torch.rad2deg(((trace - 1) / 2).clamp(-1, 1).acos()).double().numpy())
@@ -177,7 +189,9 @@ def score(net: nn.Module, people: FacePeople, model: FaceModel) -> dict[str, flo
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, required=True, help="face model (.safetensors)")
     parser.add_argument("--data", type=Path, required=True, help="folder of training.generate_faces")
     parser.add_argument("--out", type=Path, required=True, help="state, checkpoint and log; resumes")

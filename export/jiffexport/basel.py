@@ -15,13 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import FaceModelError
-from .face_model import NUM_LANDMARKS, FaceModel
+from .face_model import FIVE_POINTS, NUM_LANDMARKS, FaceModel
 
 M_PER_UNIT = 0.1
 """The file's unit is the decimetre."""
-
-FIVE_POINTS = ((36, 39), (42, 45), (30, 30), (48, 48), (54, 54))
-"""The detector's landmarks as means of two of the 68: the picture's left and right eye, nose, mouth corners."""
 
 _KEYS = ("meanshape", "idBase", "exBase", "meantex", "texBase", "tri", "keypoints")
 
@@ -97,7 +94,7 @@ def _basis(path: Path, key: str, array: NDArray[np.floating], num: int) -> NDArr
 
 
 def _from_one(path: Path, key: str, indices: NDArray[np.floating], num: int) -> NDArray[np.int32]:
-    if indices.size and not (1 <= indices.min() and indices.max() <= num):
+    if indices.size and not (indices.min() >= 1 and indices.max() <= num):
         raise FaceModelError(
             f"{path}: {key!r} counts vertices from 1 to {num}, got {indices.min():.0f} to {indices.max():.0f}"
         )

@@ -1,7 +1,7 @@
 """Training checkpoints, read without running any code from the file.
 
-A checkpoint is `{"kind": "shape" | "color" | "face_regressor", "config": {...}, "model": state_dict, "step": int,
-"provenance": str}`.
+A checkpoint is `{"kind": "shape" | "color" | "face_regressor", "config": {...}, "model": state_dict,
+"step": int, "provenance": str}`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def load_color(path: Path) -> TrainedNetwork[ColorNet]:
 
 
 def load_face_regressor(path: Path) -> TrainedNetwork[FaceRegressor]:
-    """A face regressor checkpoint. Raises `CheckpointError`, which names the file and what is wrong with it."""
+    """A face regressor checkpoint. Raises `CheckpointError`, which names the file and what is wrong."""
     return _load(path, "face_regressor", lambda config: FaceRegressor(FaceRegressorConfig.from_dict(config)))
 
 

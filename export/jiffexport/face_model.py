@@ -13,7 +13,7 @@ the mean of the mean face's five landmarks in our own model; a Basel model keeps
 | `triangles` | (F, 3) | index, counter-clockwise from outside |
 | `uv` | (N, 2) | float32, v up; zero where the model has none |
 | `landmarks` | (68,) | index, vertices in the order of the iBUG layout |
-| `five_points` | (5, 2) | index; the mean of two vertices each: left and right eye, nose, mouth corners (as pictured) |
+| `five_points` | (5, 2) | index; two vertices whose mean is a landmark of the detector (`FIVE_POINTS`) |
 | `body_vertices` | (N,) | index; the base-mesh vertex of each vertex, only for the model that we build |
 
 Indices count from 0 and lie in the file as float32, exact below 2^24: the core reads floats only.
@@ -41,6 +41,8 @@ IntArray = NDArray[np.int32]
 NUM_IDENTITY, NUM_EXPRESSION, NUM_TEXTURE, NUM_LIGHT, NUM_POSE = 80, 64, 80, 27, 6
 NUM_COEFFICIENTS = NUM_IDENTITY + NUM_EXPRESSION + NUM_TEXTURE + NUM_LIGHT + NUM_POSE
 NUM_LANDMARKS = 68
+FIVE_POINTS = ((36, 39), (42, 45), (30, 30), (48, 48), (54, 54))
+"""The detector's landmarks as means of two of the 68: eyes, nose and mouth corners, from the picture's left."""
 
 _BASES = ("identity_basis", "expression_basis", "texture_basis")
 _WIDTHS = {"identity_basis": NUM_IDENTITY, "expression_basis": NUM_EXPRESSION, "texture_basis": NUM_TEXTURE}
@@ -126,7 +128,7 @@ class FaceModel:
                 raise FaceModelError(f"{key} holds NaN or infinity")
         for key in ("triangles", "landmarks", "five_points"):
             array = getattr(self, key)
-            if array.size and not (0 <= array.min() and array.max() < num):
+            if array.size and not (array.min() >= 0 and array.max() < num):
                 raise FaceModelError(f"{key} names vertices {array.min()} to {array.max()} of {num}")
 
     @property

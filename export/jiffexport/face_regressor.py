@@ -1,4 +1,4 @@
-"""The face regressor as the bundle's graph: `image` (1, 3, 224, 224) in [-1, 1] -> `coefficients` (1, 257)."""
+"""The face regressor as a graph: `image` (1, 3, 224, 224) in [-1, 1] -> `coefficients` (1, 257)."""
 
 from __future__ import annotations
 

@@ -82,7 +82,8 @@ def align_face(
     surface_normals = vertex_normals(surface, surface_faces)
     seen = start(model)
     beside = (
-        (points[:, :2] >= seen[:, :2].min(axis=0) - reach_m) & (points[:, :2] <= seen[:, :2].max(axis=0) + reach_m)
+        (points[:, :2] >= seen[:, :2].min(axis=0) - reach_m)
+        & (points[:, :2] <= seen[:, :2].max(axis=0) + reach_m)
     ).all(axis=1)
     points, surface_normals = points[beside], surface_normals[beside]
     rim = on_rim(len(surface), surface_faces)[beside]
@@ -90,7 +91,9 @@ def align_face(
     gaps = []
     for point, normal in zip(seen, normals @ start.rotation.T, strict=True):
         cell = np.floor(point[:2] / DEPTH_CELL_M)
-        same = (np.floor(points[:, :2] / DEPTH_CELL_M) == cell).all(axis=1) & (surface_normals[:, 2] >= FACING)
+        same = (np.floor(points[:, :2] / DEPTH_CELL_M) == cell).all(axis=1) & (
+            surface_normals[:, 2] >= FACING
+        )
         if normal[2] >= FACING and same.any():
             gaps.append(points[same, 2].max() - point[2])
     shift = sorted(gaps)[len(gaps) // 2]
@@ -101,9 +104,7 @@ def align_face(
         partner, distance = apart.argmin(axis=1), apart.min(axis=1)
         turned = normals @ now.rotation.T
         fits = (distance <= reach_m) & ~rim[partner]
-        fits &= (
-            np.einsum("na,na->n", turned, surface_normals[partner]) >= min_normal_cosine
-        )
+        fits &= np.einsum("na,na->n", turned, surface_normals[partner]) >= min_normal_cosine
         return np.where(fits, partner, -1), distance
 
     now = begin

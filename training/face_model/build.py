@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from jiffexport.face_model import FaceModel
+from jiffexport.face_model import FIVE_POINTS, FaceModel
 from training.face_model.fit import rigid_motion
-from training.face_model.landmarks import FIVE_POINTS, landmark_vertices
+from training.face_model.landmarks import landmark_vertices
 from training.face_model.region import FaceRegion, face_region
 from training.people import materials
 from training.people.assets import AssetError, AssetStore
@@ -63,9 +63,7 @@ def with_mirror_images(faces: NDArray[np.float64], mirror: NDArray[np.int64]) ->
     return np.concatenate([faces, faces[:, mirror] * np.array([-1.0, 1.0, 1.0])])
 
 
-def aligned(
-    faces: NDArray[np.float64], reference: NDArray[np.float64] | None = None
-) -> NDArray[np.float64]:
+def aligned(faces: NDArray[np.float64], reference: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """Faces (n, N, 3) moved rigidly onto the reference, or onto their own mean (generalized Procrustes)."""
     faces = faces - faces.mean(axis=1, keepdims=True)
     for _ in range(1 if reference is not None else NUM_ALIGNMENTS):

@@ -62,7 +62,9 @@ def true_face(posed: PosedBody, model: FaceModel) -> NDArray[np.float32]:
         The model was not made from the base mesh.
     """
     if model.body_vertices is None:
-        raise ValueError(f"face model {model.name!r} has no body_vertices: it was not made from the base mesh")
+        raise ValueError(
+            f"face model {model.name!r} has no body_vertices: it was not made from the base mesh"
+        )
     return posed.posed[model.body_vertices]
 
 

@@ -31,9 +31,6 @@ _PARTNER = {
     52: 50, 53: 49, 54: 48, 55: 59, 56: 58, 63: 61, 64: 60, 65: 67,
 }  # fmt: skip
 
-FIVE_POINTS = ((36, 39), (42, 45), (30, 30), (48, 48), (54, 54))
-"""The detector's landmarks as means of two of the 68: the picture's left and right eye, nose, mouth corners."""
-
 
 def landmark_vertices(region: FaceRegion) -> NDArray[np.int32]:
     """Vertices (68,) of the face region.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.people.body import Array, Body
+from training.people.body import Body
 from training.people.dress import vertex_normals
 
 FRONT_DEPTH_M = 0.115

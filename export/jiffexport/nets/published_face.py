@@ -37,7 +37,8 @@ class Bottleneck(nn.Module):
         self.downsample: nn.Module | None = None
         if stride != 1 or in_channels != out_channels:
             self.downsample = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False), nn.BatchNorm2d(out_channels)
+                nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False),
+                nn.BatchNorm2d(out_channels),
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -77,7 +78,7 @@ class PublishedFaceRegressor(nn.Module):
         self.final_layers = nn.ModuleList(nn.Conv2d(2048, width, 1) for width in HEAD_WIDTHS)
 
     def published(self, image: Tensor) -> Tensor:
-        """The checkpoint's own output (B, 257) for a crop (B, 3, 224, 224) in [0, 1]: heads in their order."""
+        """The checkpoint's own output (B, 257) for a crop (B, 3, 224, 224) in [0, 1]."""
         code = self.backbone(image)
         return torch.cat([layer(code).flatten(1) for layer in self.final_layers], 1)
 
@@ -97,7 +98,9 @@ def as_our_coefficients(published: Tensor) -> Tensor:
     distance of the face's origin it is our orthographic one.
     """
     if published.ndim != 2 or published.shape[1] != NUM_COEFFICIENTS:
-        raise ValueError(f"published coefficients must be (B, {NUM_COEFFICIENTS}), got {tuple(published.shape)}")
+        raise ValueError(
+            f"published coefficients must be (B, {NUM_COEFFICIENTS}), got {tuple(published.shape)}"
+        )
     own, angles, light, shift, depth = published.split([224, 3, 27, 2, 1], 1)
     px_per_dm = _FOCAL_PX / (_CAMERA_DM - depth)
     flipped = shift * shift.new_tensor([1.0, -1.0])
