@@ -92,6 +92,8 @@ def load_faces(folder: Path, model: FaceModel, num_people: int | None = None) ->
     ------
     FileNotFoundError
         The folder holds none.
+    ValueError
+        A file shows other vertices than the model has.
     """
     paths = sorted(folder.glob("*.npz"))[:num_people]
     if not paths:
@@ -102,6 +104,11 @@ def load_faces(folder: Path, model: FaceModel, num_people: int | None = None) ->
     matrices, lights, yaws = [], [], []
     for number, path in enumerate(tqdm(paths, desc=folder.name, unit="person")):
         face = FacePictures.load(path)
+        if len(face.vertices) != model.num_vertices:
+            raise ValueError(
+                f"{path}: has {len(face.vertices)} vertices, the face model {model.num_vertices}; "
+                "make model and pictures from the same body"
+            )
         both = np.stack([face.vertices, face.vertices[mirror] * sides])
         fits = [fitter.fit(v) for v in both]
         images += [_decoded(picture) for picture in face.pictures]

@@ -42,7 +42,7 @@ NUM_IDENTITY, NUM_EXPRESSION, NUM_TEXTURE, NUM_LIGHT, NUM_POSE = 80, 64, 80, 27,
 NUM_COEFFICIENTS = NUM_IDENTITY + NUM_EXPRESSION + NUM_TEXTURE + NUM_LIGHT + NUM_POSE
 NUM_LANDMARKS = 68
 FIVE_POINTS = ((36, 39), (42, 45), (30, 30), (48, 48), (54, 54))
-"""The detector's landmarks as means of two of the 68: eyes, nose and mouth corners, from the picture's left."""
+"""The detector's landmarks as means of two of the 68: eyes, nose, mouth corners, the picture's left first."""
 
 _BASES = ("identity_basis", "expression_basis", "texture_basis")
 _WIDTHS = {"identity_basis": NUM_IDENTITY, "expression_basis": NUM_EXPRESSION, "texture_basis": NUM_TEXTURE}

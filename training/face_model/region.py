@@ -48,7 +48,9 @@ def face_region(body: Body) -> FaceRegion:
     front = template[:, 2] > nose_z - FRONT_DEPTH_M
     skin = body.skin_faces & (on_head & front)[body.faces].all(axis=1)
     eyes = body.eye_faces & (face_normals(template, body.faces)[:, 2] > 0)
-    outer = _is_open_to_light(body, template)
+    candidates = np.unique(body.faces[skin])
+    outer = np.zeros(body.num_vertices, dtype=bool)
+    outer[candidates] = _is_open_to_light(body, template, candidates)
     outer |= outer[template_mirror]
     kept = (skin & outer[body.faces].all(axis=1)) | eyes
     kept = _largest_part(body.faces, kept & body.skin_faces) | eyes
@@ -84,13 +86,15 @@ def mirror_vertices(body: Body, template: NDArray[np.float64]) -> NDArray[np.int
     return result
 
 
-def _is_open_to_light(body: Body, template: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Vertices (V,) from which some directions lead away from the body."""
+def _is_open_to_light(
+    body: Body, template: NDArray[np.float64], rows: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Which of the vertices `rows` have some directions that lead away from the body."""
     import igl
 
     faces = body.faces[body.skin_faces | body.eye_faces]
-    normals = vertex_normals(template.astype(np.float32), faces).astype(np.float64)
-    lifted = np.asfortranarray(template + 2e-4 * normals)
+    normals = vertex_normals(template.astype(np.float32), faces).astype(np.float64)[rows]
+    lifted = template[rows] + 2e-4 * normals
     occlusion = igl.ambient_occlusion(template, faces.astype(np.int64), lifted, normals, NUM_RAYS)
     return np.asarray(np.asarray(occlusion).ravel() < MAX_OCCLUSION)
 
