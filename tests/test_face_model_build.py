@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 pytest.importorskip("scipy", reason="needs scipy (pip install .[training])")
-pytest.importorskip("igl", reason="needs libigl (pip install .[training])")
 
 import training  # noqa: E402, F401  # makes jiffexport importable
 from training.face_model.build import (  # noqa: E402
@@ -166,4 +165,8 @@ def test_a_posed_persons_true_face_is_the_model_moved_rigidly(
     assert np.linalg.norm(fit.vertices - face, axis=1).mean() < 1.5e-3  # metres; worst seen 0.7e-3
     angle = np.degrees(np.arccos((np.trace(fit.motion.rotation @ turn.T) - 1) / 2))
     assert angle < 10  # a head at rest is not exactly upright
-    assert fit.expression[model.expression_names.index("jawOpen")] == pytest.approx(0.5, abs=0.15)
+    # Other actions part the lips as well, so the opening is compared and not the coefficient.
+    true = np.zeros(64)
+    true[[model.expression_names.index(name) for name in ("jawOpen", "mouthSmileLeft")]] = 0.5, 0.4
+    found, wanted = (model.shape(None, beta)[model.landmarks[[62, 66]], 1] for beta in (fit.expression, true))
+    assert found[0] - found[1] == pytest.approx(wanted[0] - wanted[1], rel=0.35)

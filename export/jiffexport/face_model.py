@@ -44,6 +44,7 @@ NUM_LANDMARKS = 68
 FIVE_POINTS = ((36, 39), (42, 45), (30, 30), (48, 48), (54, 54))
 """The detector's landmarks as means of two of the 68: eyes, nose, mouth corners, the picture's left first."""
 
+_METADATA = "face_model"
 _BASES = ("identity_basis", "expression_basis", "texture_basis")
 _WIDTHS = {"identity_basis": NUM_IDENTITY, "expression_basis": NUM_EXPRESSION, "texture_basis": NUM_TEXTURE}
 _INTEGERS = ("triangles", "landmarks", "five_points", "body_vertices")
@@ -170,9 +171,10 @@ class FaceModel:
             "name": self.name,
             "license": self.license,
             "provenance": self.provenance,
-            "expression_names": json.dumps(self.expression_names),
+            "expression_names": list(self.expression_names),
         }
-        return save(tensors, metadata=described)
+        # One entry: safetensors writes several in no fixed order, and equal models should be equal files.
+        return save(tensors, metadata={_METADATA: json.dumps(described)})
 
 
 def load_face_model(path: Path) -> FaceModel:
@@ -187,9 +189,9 @@ def load_face_model(path: Path) -> FaceModel:
         raise FaceModelError(f"{path}: no such face model")
     try:
         with safe_open(path, framework="numpy") as opened:
-            described = opened.metadata() or {}
+            described = json.loads((opened.metadata() or {}).get(_METADATA, "{}"))
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118  # no mapping
-    except SafetensorError as error:
+    except (SafetensorError, json.JSONDecodeError) as error:
         raise FaceModelError(f"{path}: not a readable safetensors file ({error})") from error
     arrays = {}
     for entry in fields(FaceModel):
@@ -203,7 +205,7 @@ def load_face_model(path: Path) -> FaceModel:
     try:
         return FaceModel(
             **arrays,
-            expression_names=tuple(json.loads(described.get("expression_names", "[]"))),
+            expression_names=tuple(described.get("expression_names", ())),
             license=described.get("license", ""),
             provenance=described.get("provenance", ""),
             name=described.get("name", "face"),

@@ -2,21 +2,22 @@
 
 All of it hangs on the head bone alone, so a posed face is a rigidly moved face. The fronts of the
 eyeballs belong to it; they also follow the eyes' own bones.
+
+`region.txt` lists its base-mesh vertices. They are those of the foremost 11.5 cm of the mean head that
+are open to light from outside (ambient occlusion below 0.93), in one piece, and the fronts of the eyes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.people.body import Body
-from training.people.dress import vertex_normals
 
-FRONT_DEPTH_M = 0.115
-MAX_OCCLUSION = 0.93
-NUM_RAYS = 256
+REGION_PATH = Path(__file__).parent / "region.txt"
 
 
 @dataclass(frozen=True)
@@ -43,17 +44,10 @@ def face_region(body: Body) -> FaceRegion:
     """The face of a body file; the same file gives the same region."""
     template = body.mean_vertices.astype(np.float64)
     template_mirror = mirror_vertices(body, template)
-    on_head = body.skin_weights[:, body.bone_index["head"]] > 0.99
-    nose_z = float(template[on_head, 2].max())
-    front = template[:, 2] > nose_z - FRONT_DEPTH_M
-    skin = body.skin_faces & (on_head & front)[body.faces].all(axis=1)
+    chosen = np.zeros(body.num_vertices, dtype=bool)
+    chosen[_listed_vertices()] = True
     eyes = body.eye_faces & (face_normals(template, body.faces)[:, 2] > 0)
-    candidates = np.unique(body.faces[skin])
-    outer = np.zeros(body.num_vertices, dtype=bool)
-    outer[candidates] = _is_open_to_light(body, template, candidates)
-    outer |= outer[template_mirror]
-    kept = (skin & outer[body.faces].all(axis=1)) | eyes
-    kept = _largest_part(body.faces, kept & body.skin_faces) | eyes
+    kept = (body.skin_faces & chosen[body.faces].all(axis=1)) | eyes
     used = np.unique(body.faces[kept])
     index = np.full(body.num_vertices, -1, dtype=np.int64)
     index[used] = np.arange(len(used))
@@ -86,24 +80,7 @@ def mirror_vertices(body: Body, template: NDArray[np.float64]) -> NDArray[np.int
     return result
 
 
-def _is_open_to_light(
-    body: Body, template: NDArray[np.float64], rows: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Which of the vertices `rows` have some directions that lead away from the body."""
-    import igl
-
-    faces = body.faces[body.skin_faces | body.eye_faces]
-    normals = vertex_normals(template.astype(np.float32), faces).astype(np.float64)[rows]
-    lifted = template[rows] + 2e-4 * normals
-    occlusion = igl.ambient_occlusion(template, faces.astype(np.int64), lifted, normals, NUM_RAYS)
-    return np.asarray(np.asarray(occlusion).ravel() < MAX_OCCLUSION)
-
-
-def _largest_part(faces: NDArray[np.int32], kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Of the kept faces those that hang together with most others."""
-    from training.people.dress import face_components
-
-    rows = np.flatnonzero(kept)
-    result = np.zeros(len(faces), dtype=bool)
-    result[rows[face_components(faces[rows]) == 0]] = True
-    return result
+def _listed_vertices() -> NDArray[np.int64]:
+    """The vertices of `region.txt`, which holds numbers and ranges such as 12-15."""
+    ranges = [word.split("-") for word in REGION_PATH.read_text().split()]
+    return np.concatenate([np.arange(int(part[0]), int(part[-1]) + 1) for part in ranges])
