@@ -76,7 +76,7 @@ class FaceFitter:
     noise_m : expected distance between a face and the model, which weighs the data against the prior.
     """
 
-    def __init__(self, model: FaceModel, noise_m: float = 3e-4, num_rounds: int = 3) -> None:
+    def __init__(self, model: FaceModel, noise_m: float = 3e-4, num_rounds: int = 6) -> None:
         self._model = model
         self._num_rounds = num_rounds
         self._num_identity = len(model.identity_basis)
