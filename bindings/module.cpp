@@ -29,6 +29,7 @@ PYBIND11_MODULE(_core, module) {
     module.doc() = "The C++ core of jiffsdk.";
     module.attr("__version__") = JIFF_VERSION;
     bind_error(module);
+    jiff::bindings::bind_face(module);
     jiff::bindings::bind_ops(module);
     jiff::bindings::bind_face_ops(module);
     jiff::bindings::bind_pipeline(module);

@@ -1,7 +1,7 @@
 """Training checkpoints, read without running any code from the file.
 
-A checkpoint is `{"kind": "shape" | "color" | "face_shape" | "fine_color", "config": {...},
-"model": state_dict, "step": int, "provenance": str}`.
+A checkpoint is `{"kind": "shape" | "color" | "face_shape" | "fine_color" | "face_regressor",
+"config": {...}, "model": state_dict, "step": int, "provenance": str}`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from .errors import CheckpointError
 from .nets import (
     ColorConfig,
     ColorNet,
+    FaceRegressor,
+    FaceRegressorConfig,
     FaceShapeConfig,
     FaceShapeNet,
     FineColorConfig,
     FineColorNet,
+    PublishedFaceRegressor,
     ShapeConfig,
     ShapeNet,
 )
@@ -30,7 +33,7 @@ from .nets import (
 _FIELDS: dict[str, type] = {"kind": str, "config": dict, "model": dict, "step": int, "provenance": str}
 
 
-NetworkT = TypeVar("NetworkT", ShapeNet, ColorNet, FaceShapeNet, FineColorNet)
+NetworkT = TypeVar("NetworkT", ShapeNet, ColorNet, FaceShapeNet, FineColorNet, FaceRegressor)
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,36 @@ def load_face_shape(path: Path) -> TrainedNetwork[FaceShapeNet]:
 def load_fine_color(path: Path) -> TrainedNetwork[FineColorNet]:
     """A fine colour checkpoint. Raises `CheckpointError`, which names the file and what is wrong with it."""
     return _load(path, "fine_color", lambda config: FineColorNet(FineColorConfig.from_dict(config)))
+
+
+def load_face_regressor(path: Path) -> TrainedNetwork[FaceRegressor]:
+    """A face regressor checkpoint. Raises `CheckpointError`, which names the file and what is wrong."""
+    return _load(path, "face_regressor", lambda config: FaceRegressor(FaceRegressorConfig.from_dict(config)))
+
+
+def load_published_face_regressor(path: Path) -> PublishedFaceRegressor:
+    """The checkpoint of Deep3DFaceReconstruction: `{"net_recon": state_dict, ...}`, or one flat state dict
+    whose names begin with `net_recon.`.
+
+    Raises
+    ------
+    CheckpointError
+        The file is no such checkpoint; the message names it and what is wrong.
+    """
+    content = read_dictionary(path)
+    given = content.get("net_recon")
+    if given is None:
+        prefix = "net_recon."
+        given = {name[len(prefix) :]: value for name, value in content.items() if name.startswith(prefix)}
+    if not isinstance(given, dict) or not given:
+        raise CheckpointError(f"{path}: holds no 'net_recon', the face regressor's weights")
+    given = {name: value for name, value in given.items() if isinstance(value, Tensor)}
+    network = PublishedFaceRegressor()
+    wanted = {k: v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
+    given = {name: value for name, value in given.items() if not name.endswith("num_batches_tracked")}
+    check_tensors(path, given, wanted)
+    network.load_state_dict(given, strict=False)
+    return network.eval()
 
 
 def _load(path: Path, kind: str, build: Callable[[dict[str, Any]], NetworkT]) -> TrainedNetwork[NetworkT]:

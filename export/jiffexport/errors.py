@@ -21,3 +21,7 @@ class VerificationError(ExportError):
 
 class BundleError(ExportError):
     """A bundle cannot be written."""
+
+
+class FaceModelError(ExportError):
+    """A face model is unreadable or its parts do not fit together."""

@@ -113,7 +113,7 @@ class Body:
         self.skin_weights = np.zeros((len(indices), len(self.bone_names)), dtype=np.float32)
         np.add.at(self.skin_weights, (np.arange(len(indices))[:, None], indices), weights)
         self.mean_vertices = data["mean_vertices"]
-        self._components = data["components"]
+        self._components = data["components"].astype(np.float32)
         self._level_masks = data["level_masks"]
         self._projection = data["projection"]
         self._projection_offset = data["projection_offset"]

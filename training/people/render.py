@@ -49,9 +49,10 @@ class Renderer:
     ----------
     samples : of the multisampling.
     max_texture_px : larger textures are reduced to this side.
+    anisotropy : of texture lookups; 1 halves the time of a close picture on a CPU.
     """
 
-    def __init__(self, samples: int = 4, max_texture_px: int = 1024) -> None:
+    def __init__(self, samples: int = 4, max_texture_px: int = 1024, anisotropy: float = 8.0) -> None:
         try:
             import moderngl
         except ImportError as error:
@@ -66,6 +67,7 @@ class Renderer:
             ) from error
         self._samples = samples
         self._max_texture_px = max_texture_px
+        self._anisotropy = anisotropy
         self._picture = self.context.program(shaders.PICTURE_VERTEX, shaders.PICTURE_FRAGMENT)
         self._points = self.context.program(shaders.POINTS_VERTEX, shaders.POINTS_FRAGMENT)
         self._textures: dict[Path, Any] = {}
@@ -81,7 +83,7 @@ class Renderer:
         flipped = np.ascontiguousarray(pixels[::-1])
         texture = self.context.texture((pixels.shape[1], pixels.shape[0]), 4, flipped.tobytes(), alignment=1)
         texture.build_mipmaps()
-        texture.anisotropy = 8.0
+        texture.anisotropy = self._anisotropy
         return texture
 
     def _texture(self, source: Path | NDArray[np.uint8]) -> Any:

@@ -59,6 +59,18 @@ class SubjectOptions:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A dressed and posed person, before any picture is taken."""
+
+    identity: Identity
+    outfit: Outfit
+    pose: Pose
+    posed: PosedBody
+    parts: list[Part]
+    solid: Solid
+
+
+@dataclass(frozen=True)
 class Subject:
     """The content of a subject folder."""
 
@@ -72,7 +84,11 @@ class Studio:
     """Everything that is loaded once a process: body, assets, poses, renderer."""
 
     def __init__(
-        self, assets: Path, textures: Path | None = None, options: SubjectOptions | None = None
+        self,
+        assets: Path,
+        textures: Path | None = None,
+        options: SubjectOptions | None = None,
+        renderer: Renderer | None = None,
     ) -> None:
         self.options = options or SubjectOptions()
         self.store = AssetStore(assets, textures)
@@ -80,16 +96,14 @@ class Studio:
         self.wardrobe = Wardrobe(self.body)
         self.bvh = load_poses()
         self.skins = self.store.skins()
-        self.renderer = Renderer(max_texture_px=1024 if max(self.options.sizes_px) <= 512 else 2048)
+        largest_px = max(self.options.sizes_px)
+        self.renderer = renderer or Renderer(max_texture_px=1024 if largest_px <= 512 else 2048)
 
     def make(self, seed: int, split: str, index: int) -> Subject:
         """The subject `index` of a split; the same arguments give the same subject."""
-        streams = np.random.SeedSequence([seed, SPLITS.index(split), index]).spawn(6)
-        who, how, worn, light, camera, points = (np.random.default_rng(s) for s in streams)
-        identity = sample_identity(who, self.body.change_names)
-        outfit = sample_outfit(worn, identity)
-        posed, pose = self._pose(how, identity)
-        parts, solid = self._dress(worn, split, identity, outfit, posed)
+        who, how, worn, light, camera, points = _streams(seed, split, index)
+        figure = self.figure(split, sample_identity(who, self.body.change_names), how, worn)
+        parts, solid, posed = figure.parts, figure.solid, figure.posed
         with self.renderer.scene(parts) as scene:
             arrays, surface = draw_samples(points, parts, solid, scene, self.options.samples)
             views, rotations = self._views(camera, split, parts, posed, surface)
@@ -100,8 +114,22 @@ class Studio:
                 for size_px in self.options.sizes_px
             }
             mesh = exterior_mesh(parts, solid, scene) if split == "test" else None
-        record = self._record(seed, split, index, identity, outfit, pose, posed, views, lights)
+        record = self._record(seed, split, index, figure, views, lights)
         return Subject(arrays, record, pictures, mesh)
+
+    def posed_body(self, seed: int, split: str, index: int) -> PosedBody:
+        """The body inside of `make`'s subject, in the world of its record, without any picture."""
+        who, how = _streams(seed, split, index)[:2]
+        return self._pose(how, sample_identity(who, self.body.change_names))[0]
+
+    def figure(
+        self, split: str, identity: Identity, how: np.random.Generator, worn: np.random.Generator
+    ) -> Figure:
+        """Pose and dress a person; `how` draws the pose, `worn` all that is worn and the materials."""
+        outfit = sample_outfit(worn, identity)
+        posed, pose = self._pose(how, identity)
+        parts, solid = self._dress(worn, split, identity, outfit, posed)
+        return Figure(identity, outfit, pose, posed, parts, solid)
 
     def _pose(self, rng: np.random.Generator, identity: Identity) -> tuple[PosedBody, Pose]:
         """Pose the body; arms that would enter the body are spread, then drawn again."""
@@ -287,14 +315,12 @@ class Studio:
         seed: int,
         split: str,
         index: int,
-        identity: Identity,
-        outfit: Outfit,
-        pose: Pose,
-        posed: PosedBody,
+        figure: Figure,
         views: list[cameras.View],
         lights: list[NDArray[np.float64]],
     ) -> dict[str, Any]:
-        standing = posed.rest[:13380, 1]
+        identity, outfit = figure.identity, figure.outfit
+        standing = figure.posed.rest[:13380, 1]
         return {
             "seed": seed,
             "split": split,
@@ -304,7 +330,7 @@ class Studio:
             "age_group": identity.age_group,
             "garments": list(outfit.garments),
             "hair": outfit.hair,
-            "pose": pose.name,
+            "pose": figure.pose.name,
             "views": [
                 {
                     "view_from_world": view.view_from_world.tolist(),
@@ -318,6 +344,12 @@ class Studio:
                 for view, sh in zip(views, lights, strict=True)
             ],
         }
+
+
+def _streams(seed: int, split: str, index: int) -> list[np.random.Generator]:
+    """Independent generators for who, how, worn, light, camera and points of a subject."""
+    sequence = np.random.SeedSequence([seed, SPLITS.index(split), index])
+    return [np.random.default_rng(stream) for stream in sequence.spawn(6)]
 
 
 def _wrapped(degrees: float) -> float:

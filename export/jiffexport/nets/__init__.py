@@ -3,6 +3,7 @@
 from .color import ColorNet
 from .config import (
     COMPACT_COLOR,
+    COMPACT_FACE_REGRESSOR,
     COMPACT_FACE_SHAPE,
     COMPACT_FINE_COLOR,
     COMPACT_SHAPE,
@@ -12,18 +13,21 @@ from .config import (
     PAPER_SHAPE,
     ColorConfig,
     ColorVolumeConfig,
+    FaceRegressorConfig,
     FaceShapeConfig,
     FineColorConfig,
     JointHeadConfig,
     ShapeConfig,
     ShapeVolumeConfig,
 )
+from .face_regressor import FaceRegressor
 from .face_shape import FaceShapeNet
 from .face_volume import ColorVolumeEncoder, ShapeVolumeEncoder
 from .fine_color import FineColorNet
 from .head import ImplicitHead, sample_features
 from .hourglass import HourglassEncoder
 from .joint_head import JointHead, JointOutputs
+from .published_face import PublishedFaceRegressor
 from .residual_encoder import ResidualEncoder
 from .shape import ShapeNet
 from .volume_frame import VolumeFrame, sample_volume, volume_frame
@@ -32,6 +36,7 @@ __all__ = [
     "COMPACT_COLOR",
     "COMPACT_FACE_SHAPE",
     "COMPACT_FINE_COLOR",
+    "COMPACT_FACE_REGRESSOR",
     "COMPACT_SHAPE",
     "PAPER_COLOR",
     "PAPER_FACE_SHAPE",
@@ -50,6 +55,9 @@ __all__ = [
     "JointHead",
     "JointHeadConfig",
     "JointOutputs",
+    "FaceRegressor",
+    "FaceRegressorConfig",
+    "PublishedFaceRegressor",
     "ResidualEncoder",
     "ShapeConfig",
     "ShapeNet",

@@ -116,6 +116,40 @@ class ColorConfig(_Config):
         return 4 * self.base_channels
 
 
+@dataclass(frozen=True)
+class FaceRegressorConfig(_Config):
+    """The network that reads the coefficients of a face model from an aligned crop (paper Sec. 4.1).
+
+    Attributes
+    ----------
+    crop_size_px
+        Side of the square crop that the graph takes.
+    shrink
+        Whole factor by which the graph averages blocks of the crop first; training cuts crops so small.
+    side_m
+        Side of the crop on a mean face, metres; what a log scale of zero means.
+    stem_channels
+        After each of the halving convolutions at the start.
+    stage_channels, stage_blocks
+        Channels and residual blocks of the stages, each of which has half the resolution of the one before.
+    code_channels
+        Of the last map, whose places are kept apart on the way to the coefficients.
+    """
+
+    crop_size_px: int
+    shrink: int
+    side_m: float
+    stem_channels: tuple[int, ...]
+    stage_channels: tuple[int, ...]
+    stage_blocks: tuple[int, ...]
+    code_channels: int
+
+    @property
+    def image_size_px(self) -> int:
+        """Side of what the first convolution sees."""
+        return self.crop_size_px // self.shrink
+
+
 PAPER_SHAPE = ShapeConfig(
     image_size_px=512,
     in_channels=3,
@@ -376,4 +410,14 @@ COMPACT_FINE_COLOR = FineColorConfig(
         group_sizes=(16, 16),
     ),
     face_head=_COMPACT_FACE_HEAD,
+)
+
+COMPACT_FACE_REGRESSOR = FaceRegressorConfig(
+    crop_size_px=224,
+    shrink=2,
+    side_m=0.22,
+    stem_channels=(24, 48),
+    stage_channels=(48, 96, 160),
+    stage_blocks=(1, 2, 1),
+    code_channels=48,
 )

@@ -1,0 +1,461 @@
+#include "pipeline/face_alignment.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "core/status.h"
+#include "core/threads.h"
+#include "ops/nearest_points.h"
+
+namespace jiff {
+namespace {
+
+using Vector = std::array<double, 3>;
+using Rotation = std::array<double, 9>;
+
+constexpr double kLength = 0.1;        // metres; makes a turn, a shift and a growth comparable
+constexpr double kDepthCellM = 0.004;  // of the map of the surface's front
+constexpr double kFacingCamera = 0.3;  // least z of a normal that looks at the camera
+constexpr double kMinSeenShare = 0.2;  // of the facing vertices, with surface in front or behind
+constexpr double kMinKeptPairs = 0.9;  // share of the partners at the start that must remain
+constexpr double kDamping = 1e-5;      // keeps turns about a sphere's middle still
+constexpr double kConverged = 1e-7;    // metres
+constexpr double kDegrees = 180.0 / 3.14159265358979323846;
+constexpr std::int64_t kChunk = 256;
+
+double dot(const Vector& a, const Vector& b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
+
+Vector cross(const Vector& a, const Vector& b) {
+    return {a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]};
+}
+
+Vector operator-(const Vector& a, const Vector& b) { return {a[0] - b[0], a[1] - b[1], a[2] - b[2]}; }
+
+Vector rotated(const Rotation& r, const Vector& v) {
+    return {r[0] * v[0] + r[1] * v[1] + r[2] * v[2], r[3] * v[0] + r[4] * v[1] + r[5] * v[2],
+            r[6] * v[0] + r[7] * v[1] + r[8] * v[2]};
+}
+
+Rotation product(const Rotation& a, const Rotation& b) {
+    Rotation result{};
+    for (int row = 0; row < 3; ++row) {
+        for (int column = 0; column < 3; ++column) {
+            for (int k = 0; k < 3; ++k) result[3 * row + column] += a[3 * row + k] * b[3 * k + column];
+        }
+    }
+    return result;
+}
+
+// Rodrigues: a turn about `axis` by its length in radians.
+Rotation turn(const Vector& axis) {
+    const double angle = std::sqrt(dot(axis, axis));
+    const double s = angle > 1e-12 ? std::sin(angle) / angle : 1.0;
+    const double c = angle > 1e-12 ? (1.0 - std::cos(angle)) / (angle * angle) : 0.5;
+    const auto [x, y, z] = axis;
+    return {1 - c * (y * y + z * z), c * x * y - s * z,       c * x * z + s * y,
+            c * x * y + s * z,       1 - c * (x * x + z * z), c * y * z - s * x,
+            c * x * z - s * y,       c * y * z + s * x,       1 - c * (x * x + y * y)};
+}
+
+// The angle between two rotations, degrees.
+double angle_between(const Rotation& a, const Rotation& b) {
+    double trace = 0.0;
+    for (int i = 0; i < 9; ++i) trace += a[i] * b[i];
+    return kDegrees * std::acos(std::clamp((trace - 1.0) / 2.0, -1.0, 1.0));
+}
+
+Vector as_vector(const std::array<float, 3>& point) { return {point[0], point[1], point[2]}; }
+
+void check_mesh(const Points& vertices, const Triangles& faces, const char* what) {
+    for (std::size_t i = 0; i < vertices.size(); ++i) {
+        for (const float value : vertices[i]) {
+            if (!std::isfinite(value)) {
+                throw Error(ErrorCode::kInvalidArgument,
+                            "vertex " + std::to_string(i) + " of the " + what + " is not finite");
+            }
+        }
+    }
+    for (const auto& face : faces) {
+        for (const std::int32_t vertex : face) {
+            if (vertex < 0 || vertex >= static_cast<std::int64_t>(vertices.size())) {
+                throw Error(ErrorCode::kInvalidArgument, "a triangle of the " + std::string(what) +
+                                                             " names vertex " + std::to_string(vertex) +
+                                                             " of " + std::to_string(vertices.size()));
+            }
+        }
+    }
+}
+
+// Area-weighted unit normals; zero where no triangle meets.
+std::vector<Vector> vertex_normals(const Points& vertices, const Triangles& faces) {
+    std::vector<Vector> normals(vertices.size(), Vector{});
+    for (const auto& face : faces) {
+        const Vector a = as_vector(vertices[face[0]]);
+        const Vector normal = cross(as_vector(vertices[face[1]]) - a, as_vector(vertices[face[2]]) - a);
+        for (const std::int32_t vertex : face) {
+            for (int axis = 0; axis < 3; ++axis) normals[vertex][axis] += normal[axis];
+        }
+    }
+    for (Vector& normal : normals) {
+        const double length = std::sqrt(dot(normal, normal));
+        if (length > 0.0) {
+            for (double& value : normal) value /= length;
+        }
+    }
+    return normals;
+}
+
+// Vertices of edges that only one triangle has: what lies beyond such a rim would all pair with it.
+std::vector<char> on_rim(const Points& vertices, const Triangles& faces) {
+    std::vector<std::pair<std::int32_t, std::int32_t>> edges;
+    edges.reserve(3 * faces.size());
+    for (const auto& face : faces) {
+        for (int k = 0; k < 3; ++k) edges.push_back(std::minmax(face[k], face[(k + 1) % 3]));
+    }
+    std::sort(edges.begin(), edges.end());
+    std::vector<char> flags(vertices.size(), 0);
+    for (std::size_t i = 0; i < edges.size();) {
+        std::size_t next = i + 1;
+        while (next < edges.size() && edges[next] == edges[i]) ++next;
+        if (next == i + 1) flags[edges[i].first] = flags[edges[i].second] = 1;
+        i = next;
+    }
+    return flags;
+}
+
+Vector placed(const Similarity& placement, const Vector& point) {
+    Vector result = rotated(placement.rotation, point);
+    for (int axis = 0; axis < 3; ++axis)
+        result[axis] = placement.scale * result[axis] + placement.translation[axis];
+    return result;
+}
+
+// A symmetric positive definite system of seven unknowns, by elimination.
+using Unknowns = std::array<double, 7>;
+
+struct NormalEquations {
+    std::array<Unknowns, 7> matrix{};
+    Unknowns right{};
+
+    void add(const Unknowns& row, double value, double weight) {
+        for (int i = 0; i < 7; ++i) {
+            for (int j = 0; j < 7; ++j) matrix[i][j] += weight * row[i] * row[j];
+            right[i] += weight * row[i] * value;
+        }
+    }
+
+    Unknowns solve() const {
+        auto a = matrix;
+        Unknowns x = right;
+        for (int column = 0; column < 7; ++column) {
+            for (int row = column + 1; row < 7; ++row) {
+                const double factor = a[row][column] / a[column][column];
+                for (int k = column; k < 7; ++k) a[row][k] -= factor * a[column][k];
+                x[row] -= factor * x[column];
+            }
+        }
+        for (int row = 6; row >= 0; --row) {
+            for (int k = row + 1; k < 7; ++k) x[row] -= a[row][k] * x[k];
+            x[row] /= a[row][row];
+        }
+        return x;
+    }
+};
+
+// The face, the surface around it, and one round of matching.
+class Aligner {
+  public:
+    // `near` are the vertices of the surface that may matter.
+    Aligner(const Points& vertices, const Triangles& faces, const Points& surface_vertices,
+            const Triangles& surface_faces, const std::vector<std::int64_t>& near,
+            const FaceAlignmentOptions& options)
+        : options_(options),
+          normals_(vertex_normals(vertices, faces)),
+          nearest_(subset(surface_vertices, near)) {
+        for (const auto& vertex : vertices) model_.push_back(as_vector(vertex));
+        const auto surface_normals = vertex_normals(surface_vertices, surface_faces);
+        const auto rim = on_rim(surface_vertices, surface_faces);
+        for (const std::int64_t index : near) {
+            surface_.push_back(as_vector(surface_vertices[index]));
+            surface_normals_.push_back(surface_normals[index]);
+            is_rim_.push_back(rim[index]);
+        }
+    }
+
+    // How far the face must move in depth to lie on the front of the surface: the median over its vertices
+    // that face the camera and have surface at their place in the photo. False where too few have.
+    bool depth_shift(const Similarity& placement, double& shift) const {
+        using Cell = std::pair<std::int64_t, std::int64_t>;
+        const auto cell_of = [](const Vector& point) {
+            return Cell{static_cast<std::int64_t>(std::floor(point[0] / kDepthCellM)),
+                        static_cast<std::int64_t>(std::floor(point[1] / kDepthCellM))};
+        };
+        std::map<Cell, double> front;
+        for (std::size_t i = 0; i < surface_.size(); ++i) {
+            if (surface_normals_[i][2] < kFacingCamera) continue;
+            const auto [place, is_new] = front.emplace(cell_of(surface_[i]), surface_[i][2]);
+            if (!is_new) place->second = std::max(place->second, surface_[i][2]);
+        }
+        std::vector<double> gaps;
+        std::size_t num_facing = 0;
+        for (std::size_t i = 0; i < model_.size(); ++i) {
+            if (rotated(placement.rotation, normals_[i])[2] < kFacingCamera) continue;
+            ++num_facing;
+            const Vector point = placed(placement, model_[i]);
+            const auto found = front.find(cell_of(point));
+            if (found != front.end()) gaps.push_back(found->second - point[2]);
+        }
+        if (gaps.empty() ||
+            static_cast<double>(gaps.size()) < kMinSeenShare * static_cast<double>(num_facing))
+            return false;
+        const auto middle = gaps.begin() + static_cast<std::ptrdiff_t>(gaps.size() / 2);
+        std::nth_element(gaps.begin(), middle, gaps.end());
+        shift = *middle;
+        return true;
+    }
+
+    struct Matches {
+        std::vector<NearestPoints::Match> partners;  // index -1: none
+        std::int64_t num_pairs = 0;
+    };
+
+    Matches match(const Similarity& placement) const {
+        Matches result;
+        const auto num = static_cast<std::int64_t>(model_.size());
+        result.partners.resize(model_.size());
+        parallel_for((num + kChunk - 1) / kChunk, [&](std::int64_t chunk) {
+            for (std::int64_t i = chunk * kChunk; i < std::min(num, (chunk + 1) * kChunk); ++i) {
+                auto found = nearest_.find(placed(placement, model_[i]), options_.reach_m);
+                if (found.index >= 0 && (is_rim_[found.index] ||
+                                         dot(rotated(placement.rotation, normals_[i]),
+                                             surface_normals_[found.index]) < options_.min_normal_cosine)) {
+                    found.index = -1;
+                }
+                result.partners[i] = found;
+            }
+        });
+        for (const auto& partner : result.partners) result.num_pairs += partner.index >= 0;
+        return result;
+    }
+
+    bool has_enough(const Matches& matches) const {
+        return static_cast<double>(matches.num_pairs) >=
+               std::max(6.0, options_.min_pair_share * static_cast<double>(model_.size()));
+    }
+
+    // One Gauss-Newton step of point-to-plane distances; `length_m` says how far it went.
+    Similarity step(const Similarity& now, const Similarity& start, const Matches& matches,
+                    double& length_m) const {
+        std::vector<double> distances;
+        for (const auto& partner : matches.partners) {
+            if (partner.index >= 0) distances.push_back(partner.distance);
+        }
+        const auto last = std::min<std::size_t>(
+            distances.size() - 1, static_cast<std::size_t>(options_.kept_share * distances.size()));
+        std::nth_element(distances.begin(), distances.begin() + static_cast<std::ptrdiff_t>(last),
+                         distances.end());
+        const double furthest = distances[last];
+
+        std::vector<Vector> points;
+        Vector center{};
+        for (const Vector& vertex : model_) {
+            points.push_back(placed(now, vertex));
+            for (int axis = 0; axis < 3; ++axis)
+                center[axis] += points.back()[axis] / static_cast<double>(model_.size());
+        }
+        // All places in the photo together weigh image_weight times as much as all pairs together.
+        const double anchor =
+            options_.image_weight * static_cast<double>(last + 1) / static_cast<double>(model_.size());
+        NormalEquations equations;
+        for (std::size_t i = 0; i < points.size(); ++i) {
+            const Vector p = points[i] - center;
+            const Vector q = {p[0] / kLength, p[1] / kLength, p[2] / kLength};
+            const auto& partner = matches.partners[i];
+            if (partner.index >= 0 && partner.distance <= furthest) {
+                const Vector& n = surface_normals_[partner.index];
+                const Vector lever = cross(q, n);
+                const double gap = dot(n, surface_[partner.index] - points[i]);
+                equations.add({lever[0], lever[1], lever[2], n[0], n[1], n[2], dot(q, n)}, gap, 1.0);
+            }
+            const Vector back = placed(start, model_[i]) - points[i];
+            equations.add({0, q[2], -q[1], 1, 0, 0, q[0]}, back[0], anchor);
+            equations.add({-q[2], 0, q[0], 0, 1, 0, q[1]}, back[1], anchor);
+        }
+        for (int i = 0; i < 7; ++i) equations.matrix[i][i] += kDamping * static_cast<double>(last + 1);
+        const Unknowns x = equations.solve();
+
+        const Rotation rotation = turn({x[0] / kLength, x[1] / kLength, x[2] / kLength});
+        const double growth = 1.0 + x[6] / kLength;
+        Similarity next;
+        next.scale = growth * now.scale;
+        next.rotation = product(rotation, now.rotation);
+        const Vector moved = rotated(rotation, now.translation - center);
+        for (int axis = 0; axis < 3; ++axis)
+            next.translation[axis] = growth * moved[axis] + center[axis] + x[3 + axis];
+        length_m = 0.0;
+        for (const double value : x) length_m = std::max(length_m, std::abs(value));
+        return next;
+    }
+
+    // How far the face's middle moved across the line of sight.
+    double shift_between(const Similarity& a, const Similarity& b) const {
+        double x = 0.0, y = 0.0;
+        for (const Vector& vertex : model_) {
+            const Vector moved = placed(b, vertex) - placed(a, vertex);
+            x += moved[0] / static_cast<double>(model_.size());
+            y += moved[1] / static_cast<double>(model_.size());
+        }
+        return std::hypot(x, y);
+    }
+
+  private:
+    static std::vector<NearestPoints::Point> subset(const Points& points,
+                                                    const std::vector<std::int64_t>& rows) {
+        std::vector<NearestPoints::Point> result;
+        for (const std::int64_t row : rows) result.push_back(points[row]);
+        return result;
+    }
+
+    const FaceAlignmentOptions& options_;
+    std::vector<Vector> model_, normals_;
+    std::vector<Vector> surface_, surface_normals_;
+    std::vector<char> is_rim_;
+    NearestPoints nearest_;
+};
+
+// Root mean square distances before and after, of the vertices that have a partner in both.
+void compare(const Aligner::Matches& before, const Aligner::Matches& after, FaceAlignment& result) {
+    double start = 0.0, now = 0.0, count = 0.0;
+    for (std::size_t i = 0; i < before.partners.size(); ++i) {
+        const auto& first = before.partners[i];
+        const auto& second = after.partners[i];
+        if (first.index < 0 || second.index < 0) continue;
+        start += first.distance * first.distance;
+        now += second.distance * second.distance;
+        count += 1.0;
+    }
+    result.residual_start_m = std::sqrt(start / std::max(count, 1.0));
+    result.residual_m = std::sqrt(now / std::max(count, 1.0));
+    result.num_pairs_start = before.num_pairs;
+    result.num_pairs = after.num_pairs;
+}
+
+// Surface vertices at most reach_m beside the face in the photo, at any depth.
+std::vector<std::int64_t> beside_face(const Points& vertices, const Similarity& start,
+                                      const Points& surface_vertices, double reach_m) {
+    Vector low{}, high{};
+    for (std::size_t i = 0; i < vertices.size(); ++i) {
+        const Vector point = placed(start, as_vector(vertices[i]));
+        for (int axis = 0; axis < 2; ++axis) {
+            low[axis] = i == 0 ? point[axis] : std::min(low[axis], point[axis]);
+            high[axis] = i == 0 ? point[axis] : std::max(high[axis], point[axis]);
+        }
+    }
+    std::vector<std::int64_t> rows;
+    for (std::size_t i = 0; i < surface_vertices.size(); ++i) {
+        bool is_near = true;
+        for (int axis = 0; axis < 2; ++axis) {
+            is_near = is_near && surface_vertices[i][axis] >= low[axis] - reach_m &&
+                      surface_vertices[i][axis] <= high[axis] + reach_m;
+        }
+        if (is_near) rows.push_back(static_cast<std::int64_t>(i));
+    }
+    return rows;
+}
+
+FaceAlignmentStatus judged(const FaceAlignment& result, const FaceAlignmentOptions& options) {
+    if (result.rotation_deg > options.max_rotation_deg) return FaceAlignmentStatus::kTurnedTooFar;
+    if (std::abs(result.scale_change) > options.max_scale_change) return FaceAlignmentStatus::kScaledTooFar;
+    if (result.shift_m > options.max_shift_m) return FaceAlignmentStatus::kMovedTooFar;
+    const double kept = kMinKeptPairs * static_cast<double>(result.num_pairs_start);
+    if (result.residual_m > result.residual_start_m || static_cast<double>(result.num_pairs) < kept) {
+        return FaceAlignmentStatus::kWorseThanStart;
+    }
+    if (result.residual_m > options.max_residual_m) return FaceAlignmentStatus::kTooFarFromSurface;
+    return FaceAlignmentStatus::kUsed;
+}
+
+}  // namespace
+
+const char* name(FaceAlignmentStatus status) noexcept {
+    switch (status) {
+        case FaceAlignmentStatus::kUsed:
+            return "used";
+        case FaceAlignmentStatus::kNoSurface:
+            return "no_surface";
+        case FaceAlignmentStatus::kTooFewPairs:
+            return "too_few_pairs";
+        case FaceAlignmentStatus::kTurnedTooFar:
+            return "turned_too_far";
+        case FaceAlignmentStatus::kScaledTooFar:
+            return "scaled_too_far";
+        case FaceAlignmentStatus::kMovedTooFar:
+            return "moved_too_far";
+        case FaceAlignmentStatus::kWorseThanStart:
+            return "worse_than_start";
+        case FaceAlignmentStatus::kTooFarFromSurface:
+            return "too_far_from_surface";
+    }
+    return "unknown";
+}
+
+Similarity place_face(const FacePose& pose, double side_m, const Box& crop, const Box& frame, double size_m) {
+    const double m_per_px = size_m / frame.width_px;
+    const double half_px = crop.width_px / 2.0;
+    Similarity placement;
+    placement.rotation = product(turn({0, 0, pose.angles[2]}),
+                                 product(turn({0, pose.angles[1], 0}), turn({pose.angles[0], 0, 0})));
+    placement.scale = std::exp(pose.log_scale) * crop.width_px / side_m * m_per_px;
+    const double x_px = crop.left_px + half_px * (1.0 + pose.shift[0]);
+    const double y_px = crop.top_px + half_px * (1.0 + pose.shift[1]);
+    placement.translation = {(x_px - frame.left_px - frame.width_px / 2.0) * m_per_px,
+                             -(y_px - frame.top_px - frame.height_px / 2.0) * m_per_px, 0.0};
+    return placement;
+}
+
+FaceAlignment align_face(const Points& vertices, const Triangles& faces, const Similarity& start,
+                         const Points& surface_vertices, const Triangles& surface_faces,
+                         const FaceAlignmentOptions& options) {
+    check_mesh(vertices, faces, "face");
+    check_mesh(surface_vertices, surface_faces, "surface");
+    FaceAlignment result;
+    result.placement = start;
+    const auto near = beside_face(vertices, start, surface_vertices, options.reach_m);
+    const Aligner aligner(vertices, faces, surface_vertices, surface_faces, near, options);
+    double shift = 0.0;
+    if (near.empty() || !aligner.depth_shift(start, shift)) {
+        result.status = FaceAlignmentStatus::kNoSurface;
+        return result;
+    }
+    Similarity& placement = result.placement;
+    placement.translation[2] += shift;
+    const Similarity begin = placement;
+    const auto first = aligner.match(begin);
+    auto matches = first;
+    compare(first, first, result);
+
+    Similarity now = begin;
+    double length_m = 1.0;
+    while (result.num_iterations < options.num_iterations && length_m > kConverged) {
+        if (!aligner.has_enough(matches)) {
+            result.status = FaceAlignmentStatus::kTooFewPairs;
+            return result;
+        }
+        now = aligner.step(now, begin, matches, length_m);
+        matches = aligner.match(now);
+        ++result.num_iterations;
+    }
+    compare(first, matches, result);
+    result.rotation_deg = angle_between(now.rotation, begin.rotation);
+    result.scale_change = now.scale / begin.scale - 1.0;
+    result.shift_m = aligner.shift_between(begin, now);
+    result.status = judged(result, options);
+    if (result.status == FaceAlignmentStatus::kUsed) placement = now;
+    return result;
+}
+
+}  // namespace jiff

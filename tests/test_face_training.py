@@ -1,0 +1,259 @@
+"""Training of the face regressor: crops, truth, losses, and a few steps from files to a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs torch (pip install .[training])")
+pytest.importorskip("scipy", reason="needs scipy (pip install .[training])")
+pytest.importorskip("tqdm", reason="needs tqdm (pip install .[training])")
+
+import training  # noqa: E402, F401  # makes jiffexport importable
+from scipy.spatial.transform import Rotation  # noqa: E402
+from training import face_augment, train_face  # noqa: E402
+from training.face_crop import crop_squares  # noqa: E402
+from training.face_data import FacePeople, load_faces, make_batch, mirror_of  # noqa: E402
+from training.face_model.fit import FaceFitter, rigid_motion, true_face  # noqa: E402
+from training.face_model.pictures import FacePictures, _as_webp  # noqa: E402
+from training.people.dress import PosedBody  # noqa: E402
+
+from face_surfaces import relief_mesh  # noqa: E402
+from jiffexport.checkpoint import load_face_regressor  # noqa: E402
+from jiffexport.face_model import FaceModel  # noqa: E402
+from reference.face_crop import face_crop_box  # noqa: E402
+
+SIDE_M = 0.22
+
+
+@pytest.fixture(scope="module")
+def model() -> FaceModel:
+    """A symmetric relief with three identity components and one expression."""
+    vertices, faces = relief_mesh(17, 21, 0.06, 0.09)
+    vertices[:, 2] = (vertices[:, 2] + vertices.reshape(21, 17, 3)[:, ::-1].reshape(-1, 3)[:, 2]) / 2
+    rng = np.random.default_rng(0)
+    grid = np.arange(17 * 21).reshape(21, 17)
+    five = np.array([grid[15, 4], grid[15, 12], grid[10, 8], grid[5, 5], grid[5, 11]])
+    landmarks = rng.integers(0, len(vertices), 68).astype(np.int32)
+    landmarks[[36, 39, 42, 45, 30, 48, 54]] = five[[0, 0, 1, 1, 2, 3, 4]]
+    pairs = landmarks[np.array([[36, 39], [42, 45], [30, 30], [48, 48], [54, 54]])]
+    vertices -= vertices[pairs].mean(axis=(0, 1))
+    x, y = vertices[:, 0], vertices[:, 1]
+    waves = 0.003 * np.stack([np.cos(60 * x), np.cos(70 * y), np.cos(100 * x) * np.cos(80 * y)])
+    bumps = np.stack([0 * waves, 0 * waves, waves], -1).astype(np.float32)
+    return FaceModel(
+        mean_shape=vertices,
+        identity_basis=bumps,
+        expression_basis=np.stack([np.stack([0 * y, np.where(y < -0.02, -0.01, 0), 0 * y], -1)]).astype(
+            np.float32
+        ),
+        mean_texture=np.full((len(vertices), 3), 0.5, np.float32),
+        texture_basis=np.full((1, len(vertices), 3), 0.1, np.float32),
+        triangles=faces,
+        uv=np.zeros((len(vertices), 2), np.float32),
+        landmarks=landmarks,
+        five_points=pairs,
+        body_vertices=np.arange(len(vertices), dtype=np.int32)[::-1].copy(),
+    )
+
+
+DOTS = (48, 30)  # the landmark that pictures show in turns: a mouth corner and the nose
+
+
+def dotted_pictures(model: FaceModel, person: int, num: int = 4) -> FacePictures:
+    """Transparent pictures with nothing but a dot at a landmark."""
+    rng = np.random.default_rng(person)
+    head = rigid_motion(model.mean_shape, model.mean_shape + rng.normal(0, 0.05, 3))
+    vertices = head(model.shape(rng.normal(size=80), rng.uniform(0, 1, 64))).astype(np.float32)
+    pictures, matrices, yaws = [], [], []
+    for number in range(num):
+        yaw = rng.uniform(-40, 40)
+        turn = Rotation.from_euler("ZXY", [rng.uniform(-10, 10), 5, yaw], degrees=True).as_matrix()
+        linear = 2 / 0.30 * np.diag([1.0, -1.0, 1.0]) @ turn
+        offset = -linear @ vertices.mean(axis=0).astype(np.float64)
+        matrices.append(np.column_stack([linear, offset]))
+        vertex = model.landmarks[DOTS[number % 2]]
+        x, y = (((vertices @ linear.T + offset)[vertex, :2] + 1) * 256 - 1) / 2
+        rows, columns = np.mgrid[:256, :256]
+        picture = np.zeros((256, 256, 4), np.uint8)
+        picture[(columns - x) ** 2 + (rows - y) ** 2 < 25] = 255
+        pictures.append(_as_webp(picture))
+        yaws.append(yaw)
+    return FacePictures(
+        pictures,
+        vertices,
+        rng.integers(0, 256, vertices.shape, np.uint8),
+        np.array(matrices, np.float32),
+        rng.normal(size=(num, 9, 3)).astype(np.float32),
+        np.array(yaws, np.float32),
+    )
+
+
+@pytest.fixture(scope="module")
+def faces(model: FaceModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("faces")
+    for split, count in (("train", 3), ("test", 2)):
+        for person in range(count):
+            dotted_pictures(model, person + 10 * (split == "test")).save(root / split / f"{person:05d}.npz")
+    return root
+
+
+@pytest.fixture(scope="module")
+def people(model: FaceModel, faces: Path) -> FacePeople:
+    return load_faces(faces / "train", model)
+
+
+def test_crops_are_cut_where_the_core_cuts_them(model: FaceModel) -> None:
+    rng = np.random.default_rng(0)
+    landmarks = rng.uniform(0, 400, (20, 5, 2))
+    template = model.five_landmarks() + [0.1, 0.2, 0.3]
+    expected = [face_crop_box(points, template, SIDE_M)[:3] for points in landmarks]
+    np.testing.assert_allclose(crop_squares(landmarks, template, SIDE_M), expected, rtol=1e-9)
+
+
+def test_mirror_images_of_a_symmetric_model_match(model: FaceModel) -> None:
+    mirror = mirror_of(model)
+    np.testing.assert_array_equal(mirror[mirror], np.arange(model.num_vertices))
+    np.testing.assert_allclose(model.mean_shape[mirror] * [-1, 1, 1], model.mean_shape, atol=1e-6)
+
+
+@pytest.mark.parametrize("is_mirrored", [False, True])
+def test_crops_show_the_vertices_where_the_truth_says(
+    model: FaceModel, people: FacePeople, is_mirrored: bool
+) -> None:
+    rows = np.arange(people.num_pictures)
+    jitter = np.random.default_rng(0).normal(0, 0.02, (len(rows), 5, 2))
+    flips = np.full(len(rows), is_mirrored)
+    batch = make_batch(people, model, rows, flips, jitter, SIDE_M, 112)
+    mirror = mirror_of(model)
+    rows_px, columns_px = np.mgrid[:112, :112]
+    for row, alpha in enumerate(batch.image[:, 3].numpy()):
+        vertex = model.landmarks[DOTS[row % 2]]
+        shown = mirror[vertex] if is_mirrored else vertex
+        found = np.array([(alpha * columns_px).sum(), (alpha * rows_px).sum()]) / alpha.sum()
+        expected = ((batch.vertices[row, shown, :2].numpy() + 1) * 112 - 1) / 2
+        np.testing.assert_allclose(found, expected, atol=0.2)  # pixels; worst seen 0.1
+
+
+@pytest.mark.parametrize("is_mirrored", [False, True])
+def test_true_coefficients_have_no_geometric_loss(
+    model: FaceModel, people: FacePeople, is_mirrored: bool
+) -> None:
+    rows = np.arange(people.num_pictures)
+    batch = make_batch(
+        people, model, rows, np.full(len(rows), is_mirrored), np.zeros((len(rows), 5, 2)), SIDE_M, 32
+    )
+    parts = train_face.TorchFaceModel(model)
+    coefficients = torch.zeros(len(rows), 257)
+    coefficients[:, :144] = batch.coefficients
+    angles = Rotation.from_matrix(batch.rotation.numpy()).as_euler("xyz").astype(np.float32)
+    coefficients[:, 251:254] = torch.from_numpy(angles)
+    seen = train_face.project(parts.shape(coefficients), coefficients[:, 251:], SIDE_M)
+    true = batch.vertices[:, parts.rows]
+    spread = (true - true.mean(1, keepdim=True)).norm(dim=(1, 2)) / (seen - seen.mean(1, keepdim=True)).norm(
+        dim=(1, 2)
+    )
+    coefficients[:, 256] = spread.log()
+    seen = train_face.project(parts.shape(coefficients), coefficients[:, 251:], SIDE_M)
+    coefficients[:, 254:256] = (true - seen).mean(1)[:, :2]
+    coefficients[:, 224:251] = batch.sh.transpose(1, 2).reshape(-1, 27)
+    losses = train_face.face_losses(coefficients, batch, parts, SIDE_M)
+    # The fit's own prior leaves a little: worst seen 0.02 of the distance of the eyes times the factors.
+    for name, most in (("crop", 0.1), ("depth", 0.05), ("shape", 1e-4), ("turn", 1e-4), ("expression", 1e-5)):
+        assert float(losses[name]) < most, name
+    assert float(losses["light"]) < 1e-5
+    coefficients[:, 252] += 0.2
+    assert float(train_face.face_losses(coefficients, batch, parts, SIDE_M)["crop"]) > 0.3
+
+
+def test_a_fit_finds_shape_and_pose(model: FaceModel) -> None:
+    rng = np.random.default_rng(4)
+    alpha, beta = np.zeros(80), np.zeros(64)
+    alpha[:3], beta[0] = [1.0, -0.5, 0.8], 0.6
+    rotation = Rotation.from_euler("xyz", [0.2, -0.7, 0.1]).as_matrix()
+    target = (
+        model.shape(alpha, beta) @ rotation.T
+        + [0.3, 1.5, -0.2]
+        + rng.normal(0, 1e-5, (model.num_vertices, 3))
+    )
+    fit = FaceFitter(model).fit(target)
+    np.testing.assert_allclose(fit.identity[:3], alpha[:3], atol=0.05)
+    assert fit.expression[0] == pytest.approx(0.6, abs=0.05)
+    np.testing.assert_allclose(fit.motion.rotation, rotation, atol=2e-3)
+    assert np.linalg.norm(fit.vertices - target, axis=1).max() < 2e-4
+    assert not fit.identity[3:].any() and not fit.expression[1:].any()
+
+
+def test_the_true_face_is_the_bodys_own(model: FaceModel) -> None:
+    vertices = np.random.default_rng(0).normal(size=(model.num_vertices, 3)).astype(np.float32)
+    posed = PosedBody(vertices, vertices + 1, vertices, vertices)
+    np.testing.assert_array_equal(true_face(posed, model), posed.posed[::-1])
+    with pytest.raises(ValueError, match="base mesh"):
+        true_face(posed, replace(model, body_vertices=None))
+
+
+def test_photographs_stay_pictures_and_depend_on_the_seed_alone(model: FaceModel, people: FacePeople) -> None:
+    def draw() -> torch.Tensor:
+        torch.manual_seed(3)
+        config = train_face.nets.COMPACT_FACE_REGRESSOR
+        return train_face.as_photographs(train_face.draw_batch(people, model, config, 12), model.landmarks)
+
+    first = draw()
+    assert first.shape == (12, 3, 112, 112)
+    assert first.min() >= -1 and first.max() <= 1 and torch.isfinite(first).all()
+    torch.testing.assert_close(first, draw(), atol=0, rtol=0)
+
+
+def test_every_change_of_a_picture_keeps_its_range() -> None:
+    torch.manual_seed(0)
+    image = torch.rand(24, 4, 64, 64)
+    landmarks = torch.rand(24, 68, 2) - 0.5
+    rgb = face_augment.over_scene(image)
+    for change in (
+        lambda x: face_augment.with_obstacles(x, landmarks),
+        face_augment.photographed,
+        face_augment.beyond_photo,
+        lambda x: face_augment.compressed(x, 1.0),
+    ):
+        rgb = change(rgb)
+        assert rgb.shape == (24, 3, 64, 64)
+        assert rgb.min() >= 0 and rgb.max() <= 1
+
+
+def test_detectors_err_more_on_faces_turned_away() -> None:
+    rng = np.random.default_rng(0)
+    straight = face_augment.detector_jitter(rng, np.zeros(2000))
+    turned = face_augment.detector_jitter(rng, np.full(2000, 60.0))
+    assert 0.01 < straight.std() < 0.05
+    assert turned.std() > 1.5 * straight.std()
+
+
+def test_a_few_steps_make_a_checkpoint_that_resumes_and_exports(
+    model: FaceModel, faces: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "face.safetensors").write_bytes(model.to_bytes("fp32"))
+    arguments = [
+        "--model",
+        str(tmp_path / "face.safetensors"),
+        "--data",
+        str(faces),
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    train_face.main([*arguments, "--steps", "2", "--batch", "4"])
+    train_face.main([*arguments, "--steps", "3", "--batch", "4"])
+    trained = load_face_regressor(tmp_path / "run" / "face_regressor.pt")
+    assert trained.step == 3
+    errors = train_face.measure(trained.network, load_faces(faces / "test", model), model)
+    assert {key: len(values) for key, values in errors.items()} == dict.fromkeys(
+        ("landmarks", "pose", "shape", "yaw"), 8
+    )
+    assert all(np.isfinite(values).all() for values in errors.values())
+
+
+def test_a_folder_without_pictures_is_named(model: FaceModel, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="generate_faces"):
+        load_faces(tmp_path, model)

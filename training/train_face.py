@@ -1,0 +1,236 @@
+"""Train the face regressor: 257 coefficients from an aligned crop (paper Sec. 4.1).
+
+python -m training.train_face --model face_model.safetensors --data faces --out runs/face --minutes 40
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import jiffexport.nets as nets
+from jiffexport.face_model import (
+    NUM_EXPRESSION,
+    NUM_IDENTITY,
+    NUM_LIGHT,
+    NUM_TEXTURE,
+    FaceModel,
+    load_face_model,
+)
+from jiffexport.nets.face_regressor import POSE_START, project, rotation_from_angles
+
+from . import face_augment
+from .face_data import FaceBatch, FacePeople, load_faces, make_batch
+from .lights import sh_basis
+from .trainer import Budget, Losses, TrainOptions, train
+
+ANGLE_SCALE, SHIFT_SCALE, LOG_SCALE = 0.35, 0.04, 0.06
+EXPRESSION_SCALE, LIGHT_SCALE = 0.15, 0.5
+NUM_SHAPE = NUM_IDENTITY + NUM_EXPRESSION
+LIGHT_START = NUM_SHAPE + NUM_TEXTURE
+SHAPE_UNIT_M = 0.005
+"""Distances in the model's axes count in this unit: the faces' own spread."""
+EVERY_VERTEX = 4
+"""Losses look at the landmarks and at every fourth vertex."""
+
+
+class TorchFaceModel:
+    """The parts of a face model that losses need, at the landmarks and at some of the vertices."""
+
+    def __init__(self, model: FaceModel) -> None:
+        others = np.arange(0, model.num_vertices, EVERY_VERTEX)
+        self.rows = np.concatenate([model.landmarks, others]).astype(np.int64)
+        self.mean_shape = torch.from_numpy(model.mean_shape[self.rows])
+        self.mean_texture = torch.from_numpy(model.mean_texture[self.rows])
+        self.identity = torch.from_numpy(model.identity_basis[:, self.rows])
+        self.expression = torch.from_numpy(model.expression_basis[:, self.rows])
+        self.texture = torch.from_numpy(model.texture_basis[:, self.rows])
+
+    def shape(self, coefficients: Tensor) -> Tensor:
+        """(B, 257) or (B, 144) -> vertices (B, L, 3) in metres; the 68 landmarks are the first."""
+        identity = coefficients[:, : len(self.identity)]
+        expression = coefficients[:, NUM_IDENTITY : NUM_IDENTITY + len(self.expression)]
+        moved = torch.einsum("bk,kla->bla", identity, self.identity)
+        return self.mean_shape + moved + torch.einsum("bk,kla->bla", expression, self.expression)
+
+    def albedo(self, coefficients: Tensor) -> Tensor:
+        """(B, 257) -> sRGB (B, L, 3)."""
+        texture = coefficients[:, NUM_SHAPE : NUM_SHAPE + len(self.texture)]
+        return self.mean_texture + torch.einsum("bk,kla->bla", texture, self.texture)
+
+
+def front_directions(num: int = 64) -> Tensor:
+    """Unit vectors (num, 3) over the half sphere that a camera sees."""
+    index = torch.arange(num) + 0.5
+    z = 1 - index / num
+    around, r = index * np.pi * (3 - np.sqrt(5)), (1 - z * z).sqrt()
+    return torch.stack([r * around.cos(), r * around.sin(), z], 1)
+
+
+_FRONT_BASIS = sh_basis(front_directions())
+
+
+def light_of(coefficients: Tensor) -> Tensor:
+    """Harmonics (B, 9, 3) of coefficients (B, 257)."""
+    return coefficients[:, LIGHT_START : LIGHT_START + NUM_LIGHT].reshape(-1, 3, 9).transpose(1, 2)
+
+
+def initial_scale(net: nn.Module) -> None:
+    """Units of the network's last layer, so that all coefficients begin at about size one."""
+    scale, center = torch.ones(257), torch.zeros(257)
+    scale[NUM_IDENTITY:NUM_SHAPE] = EXPRESSION_SCALE
+    scale[LIGHT_START:POSE_START] = LIGHT_SCALE
+    center[LIGHT_START:POSE_START:9] = 2.2  # an even light that shows albedos about as they are
+    scale[POSE_START:] = torch.tensor([ANGLE_SCALE] * 3 + [SHIFT_SCALE] * 2 + [LOG_SCALE])
+    net.center.copy_(center)
+    net.scale.copy_(scale)
+
+
+def draw_batch(
+    people: FacePeople, model: FaceModel, config: nets.FaceRegressorConfig, batch: int
+) -> FaceBatch:
+    """A random batch, its pictures changed as photographs change faces."""
+    rng = np.random.default_rng(int(torch.randint(0, 2**31, ())))
+    rows = rng.integers(0, people.num_pictures, batch)
+    jitter = face_augment.detector_jitter(rng, people.yaw_deg[rows])
+    flips = rng.random(batch) < 0.5
+    return make_batch(people, model, rows, flips, jitter, config.side_m, config.image_size_px)
+
+
+def as_photographs(truth: FaceBatch, landmarks: NDArray[np.integer]) -> Tensor:
+    """The network's input (B, 3, S, S) in [-1, 1]."""
+    rgb = face_augment.over_scene(truth.image)
+    rgb = face_augment.with_obstacles(rgb, truth.vertices[:, landmarks, :2])
+    return face_augment.beyond_photo(face_augment.photographed(rgb)) * 2 - 1
+
+
+def face_losses(coefficients: Tensor, truth: FaceBatch, model: TorchFaceModel, side_m: float) -> Losses:
+    """What is wrong with coefficients (B, 257): in the crop, in the model's axes, pose, albedo and light."""
+    shape = model.shape(coefficients)
+    pose = coefficients[:, POSE_START:]
+    seen, true = project(shape, pose, side_m), truth.vertices[:, model.rows]
+    error = seen - true
+    depth = error[..., 2] - error[..., 2].mean(1, keepdim=True)
+    weight = torch.ones(len(model.rows))
+    weight[:68] = 4.0
+    weight = weight / weight.sum() / truth.unit[:, None]
+    in_crop = (error[..., :2].norm(dim=2) * weight).sum(1).mean()
+    in_depth = (depth.abs() * weight).sum(1).mean()
+    own = (shape - model.shape(truth.coefficients)).norm(dim=2).mean() / SHAPE_UNIT_M
+    turn = (rotation_from_angles(pose[:, :3]) - truth.rotation).abs().mean()
+    lit = _FRONT_BASIS @ light_of(coefficients) - _FRONT_BASIS @ truth.sh
+    expression = (coefficients - truth_row(coefficients, truth))[:, NUM_IDENTITY:NUM_SHAPE].abs().mean()
+    unused = coefficients[:, NUM_SHAPE + len(model.texture) : LIGHT_START].square().mean()
+    spread = coefficients[:, NUM_SHAPE : NUM_SHAPE + len(model.texture)].square().mean()
+    return {
+        "crop": 10 * in_crop,
+        "depth": 2 * in_depth,
+        "shape": 0.3 * own,
+        "turn": 4 * turn,
+        "expression": 0.5 * expression,
+        "albedo": 2 * (model.albedo(coefficients) - truth.albedo[:, model.rows]).abs().mean(),
+        "light": 0.3 * lit.abs().mean(),
+        "small": 0.001 * (unused + spread),
+    }
+
+
+def truth_row(coefficients: Tensor, truth: FaceBatch) -> Tensor:
+    """The true identity and expression in the place they have among `coefficients` (B, 257)."""
+    return torch.cat([truth.coefficients, coefficients[:, NUM_SHAPE:]], 1)
+
+
+@torch.no_grad()
+def measure(
+    net: nn.Module, people: FacePeople, model: FaceModel, num_pictures: int | None = None, batch: int = 40
+) -> dict[str, NDArray[np.float64]]:
+    """Errors of each picture: landmarks in percent of the eyes' distance, pose in degrees, shape in mm.
+
+    Crops are cut around landmarks with a detector's typical error; nothing else is changed.
+    """
+    parts = TorchFaceModel(model)
+    rng = np.random.default_rng(0)
+    every = max(1, people.num_pictures // (num_pictures or people.num_pictures))
+    rows_all = np.arange(0, people.num_pictures, every)
+    jitter = face_augment.detector_jitter(rng, people.yaw_deg[rows_all])
+    found: dict[str, list[NDArray[np.float64]]] = {"landmarks": [], "pose": [], "shape": [], "yaw": []}
+    for start in range(0, len(rows_all), batch):
+        rows = rows_all[start : start + batch]
+        truth = make_batch(
+            people, model, rows, np.zeros(len(rows), bool), jitter[start : start + batch],
+            net.config.side_m, net.config.image_size_px,
+        )  # fmt: skip
+        rgb = truth.image[:, :3] * truth.image[:, 3:] + 0.5 * (1 - truth.image[:, 3:])
+        coefficients = net(rgb * 2 - 1)
+        shape = parts.shape(coefficients)
+        seen = project(shape, coefficients[:, POSE_START:], net.config.side_m)[:, :68, :2]
+        error = (seen - truth.vertices[:, model.landmarks, :2]).norm(dim=2).mean(1) / truth.unit
+        between = (
+            rotation_from_angles(coefficients[:, POSE_START : POSE_START + 3]).transpose(1, 2)
+            @ truth.rotation
+        )
+        trace = between.diagonal(dim1=1, dim2=2).sum(1)
+        found["landmarks"].append(100 * error.double().numpy())
+        found["pose"].append(torch.rad2deg(((trace - 1) / 2).clamp(-1, 1).acos()).double().numpy())
+        own = (shape - parts.shape(truth.coefficients)).norm(dim=2).mean(1)
+        found["shape"].append(1e3 * own.double().numpy())
+        found["yaw"].append(people.yaw_deg[rows].astype(np.float64))
+    return {key: np.concatenate(values) for key, values in found.items()}
+
+
+def score(net: nn.Module, people: FacePeople, model: FaceModel) -> dict[str, float]:
+    """Medians over some held-out pictures."""
+    errors = measure(net, people, model, num_pictures=240)
+    return {f"test_{key}": float(np.median(errors[key])) for key in ("landmarks", "pose", "shape")}
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, required=True, help="face model (.safetensors)")
+    parser.add_argument("--data", type=Path, required=True, help="folder of training.generate_faces")
+    parser.add_argument("--out", type=Path, required=True, help="state, checkpoint and log; resumes")
+    budget = parser.add_mutually_exclusive_group(required=True)
+    budget.add_argument("--minutes", type=float)
+    budget.add_argument("--steps", type=int)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--people", type=int, help="use only so many training people")
+    parser.add_argument("--checkpoint-every", type=float, default=180.0, help="seconds")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    arguments = argument_parser().parse_args(argv)
+    torch.manual_seed(arguments.seed)
+    model = load_face_model(arguments.model)
+    held_out = load_faces(arguments.data / "test", model)
+    people = load_faces(arguments.data / "train", model, arguments.people)
+    parts = TorchFaceModel(model)
+    net = nets.FaceRegressor(nets.COMPACT_FACE_REGRESSOR).to(memory_format=torch.channels_last)
+    initial_scale(net)
+
+    def loss(net: nn.Module) -> Losses:
+        truth = draw_batch(people, model, net.config, arguments.batch)
+        image = as_photographs(truth, model.landmarks).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", enabled=False):  # bf16 halves the speed of small convolutions on a CPU
+            return face_losses(net(image), truth, parts, net.config.side_m)
+
+    options = TrainOptions(
+        out=arguments.out,
+        budget=Budget(arguments.minutes, arguments.steps),
+        learning_rate=arguments.learning_rate,
+        checkpoint_every_s=arguments.checkpoint_every,
+        provenance="Trained on pictures of synthetic CC0 faces (training.generate_faces).",
+    )
+    train("face_regressor", net, loss, options, lambda net: score(net, held_out, model))
+
+
+if __name__ == "__main__":
+    main()
