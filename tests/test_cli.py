@@ -18,6 +18,7 @@ from PIL import Image
 import jiffsdk
 from figures import as_bytes, disc, person, photograph
 from jiffsdk import cli
+from signals import heed_interrupts
 
 SDK_DIR = Path(jiffsdk.__file__).parent.parent
 
@@ -188,7 +189,14 @@ def test_info_of_a_broken_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def start(arguments: list[str], stderr: int) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": str(SDK_DIR)}
     command = [sys.executable, "-m", "jiffsdk", *arguments]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True)
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        preexec_fn=heed_interrupts,
+    )
 
 
 def read_terminal(side: int, until: str = "") -> str:

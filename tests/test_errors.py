@@ -34,6 +34,7 @@ from jiffsdk import (
     Reconstructor,
     errors,
 )
+from signals import heed_interrupts
 
 SDK_DIR = Path(jiffsdk.__file__).parent.parent
 
@@ -135,6 +136,7 @@ def test_an_interrupted_run_leaves_no_half_written_file(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
