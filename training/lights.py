@@ -5,27 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .people.lights import harmonics
+
 GAMMA = 2.2
 
 
 def sh_basis(normals: Tensor) -> Tensor:
     """Real spherical harmonics up to order 2 at unit `normals` (..., 3) -> (..., 9)."""
-    x, y, z = normals.unbind(-1)
-    one = torch.ones_like(x)
-    return torch.stack(
-        [
-            0.282095 * one,
-            0.488603 * y,
-            0.488603 * z,
-            0.488603 * x,
-            1.092548 * x * y,
-            1.092548 * y * z,
-            0.315392 * (3 * z * z - 1),
-            1.092548 * x * z,
-            0.546274 * (x * x - y * y),
-        ],
-        -1,
-    )
+    return torch.stack(harmonics(*normals.unbind(-1)), -1)
 
 
 def shade(sh: Tensor, normals: Tensor, albedo: Tensor) -> Tensor:

@@ -6,30 +6,38 @@ Axes are those of the picture with y up: x right, y up, z toward the camera. A s
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
+
+AxisT = TypeVar("AxisT", bound=Any)
 
 # Clamped-cosine convolution of each band, divided by pi (Ramamoorthi and Hanrahan 2001).
 BAND_GAIN = np.array([1.0, 2 / 3, 2 / 3, 2 / 3, 0.25, 0.25, 0.25, 0.25, 0.25])
 
 
+def harmonics(x: AxisT, y: AxisT, z: AxisT) -> list[AxisT]:
+    """The nine real harmonics at unit vectors: 1, y, z, x, xy, yz, 3z^2-1, xz, x^2-y^2.
+
+    The coordinates are NumPy arrays or torch tensors.
+    """
+    return [
+        0.282095 + 0 * x,
+        0.488603 * y,
+        0.488603 * z,
+        0.488603 * x,
+        1.092548 * x * y,
+        1.092548 * y * z,
+        0.315392 * (3 * z * z - 1),
+        1.092548 * x * z,
+        0.546274 * (x * x - y * y),
+    ]
+
+
 def sh_basis(normals: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The nine real harmonics at unit vectors (N, 3): 1, y, z, x, xy, yz, 3z^2-1, xz, x^2-y^2."""
-    x, y, z = np.asarray(normals, dtype=np.float64).T
-    return np.stack(
-        [
-            np.full_like(x, 0.282095),
-            0.488603 * y,
-            0.488603 * z,
-            0.488603 * x,
-            1.092548 * x * y,
-            1.092548 * y * z,
-            0.315392 * (3 * z * z - 1),
-            1.092548 * x * z,
-            0.546274 * (x * x - y * y),
-        ],
-        axis=1,
-    )
+    """`harmonics` at unit vectors (N, 3) -> (N, 9)."""
+    return np.stack(harmonics(*np.asarray(normals, dtype=np.float64).T), axis=1)
 
 
 def directional_light(direction: NDArray[np.floating], color: NDArray[np.floating]) -> NDArray[np.float64]:
