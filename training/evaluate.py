@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +37,7 @@ def evaluate_view(reconstructor, folder: Path, number: int, view: dict, resoluti
     vertices = _apply(np.linalg.inv(view_from_world), vertices_view)
     faces = np.asarray(result.faces, np.int64)
 
-    truth = np.load(folder / "mesh.npz")
-    samples = np.load(folder / "samples.npz")
+    truth, samples = _read_truth(folder)
     true_vertices, true_faces = truth["vertices"].astype(np.float64), truth["faces"].astype(np.int64)
 
     def in_frame(points: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -66,6 +66,13 @@ def evaluate_view(reconstructor, folder: Path, number: int, view: dict, resoluti
         "color_l1": float(np.abs(np.asarray(result.colors)[visible] - shown).mean()),
         "size_error_percent": 100 * abs(_true_scale(result, view, image.shape[0]) - 1),
     }
+
+
+@lru_cache(maxsize=1)  # all views of a subject come in a row
+def _read_truth(folder: Path) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+    """The surface and the samples of a subject."""
+    with np.load(folder / "mesh.npz") as mesh, np.load(folder / "samples.npz") as samples:
+        return dict(mesh), dict(samples)
 
 
 def _in_true_view(result, image_size_px: int) -> NDArray[np.float64]:
