@@ -35,7 +35,7 @@ def main() -> int:
 
     from jiffsdk import ReconstructionOptions, Reconstructor
 
-    rec = Reconstructor(arguments.bundle) if arguments.bundle else Reconstructor()
+    rec = Reconstructor(arguments.bundle)
     # A view a subject, another one for each, so that all directions and framings come up.
     subjects = sorted(arguments.data.glob("*/views.json"))
     tasks = []

@@ -5,7 +5,6 @@ python -m training.train_color --shape runs/shape/shape.pt --data data --out run
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -147,7 +146,7 @@ def main() -> None:
 
     def loss(net: nn.Module) -> Losses:
         if arguments.head_only:
-            encoded = converted(random.choice(kept), torch.float32)
+            encoded = converted(kept[int(torch.randint(len(kept), ()))], torch.float32)
         else:
             encoded = encode(net, shape, people, arguments.batch)
         return color_loss(net, shape, people, encoded, arguments.points)

@@ -26,7 +26,7 @@ from jiffexport.nets.face_regressor import POSE_START, project, rotation_from_an
 
 from . import face_augment
 from .face_data import FaceBatch, FacePeople, load_faces, make_batch
-from .lights import sh_basis
+from .people.lights import front_directions, sh_basis
 from .trainer import Budget, Losses, TrainOptions, train
 
 ANGLE_SCALE, SHIFT_SCALE, LOG_SCALE = 0.35, 0.04, 0.06
@@ -64,15 +64,8 @@ class TorchFaceModel:
         return self.mean_texture + torch.einsum("bk,kla->bla", texture, self.texture)
 
 
-def front_directions(num: int = 64) -> Tensor:
-    """Unit vectors (num, 3) over the half sphere that a camera sees."""
-    index = torch.arange(num) + 0.5
-    z = 1 - index / num
-    around, r = index * np.pi * (3 - np.sqrt(5)), (1 - z * z).sqrt()
-    return torch.stack([r * around.cos(), r * around.sin(), z], 1)
-
-
-_FRONT_BASIS = sh_basis(front_directions())
+_FRONT_BASIS = torch.from_numpy(sh_basis(front_directions(64, 1.0)).astype(np.float32))
+"""Of the half sphere that a camera sees."""
 
 
 def light_of(coefficients: Tensor) -> Tensor:

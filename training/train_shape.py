@@ -6,7 +6,6 @@ python -m training.train_shape --data data --out runs/shape --minutes 12
 from __future__ import annotations
 
 import argparse
-import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,7 +30,6 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder with train/ and test/")
     parser.add_argument("--out", type=Path, required=True, help="checkpoints and log; resumes what it finds")
     parser.add_argument("--config", choices=("compact", "paper"), default="compact")
-    parser.add_argument("--image-size", type=int, help="train on smaller pictures than the configuration's")
     parser.add_argument("--minutes", type=float, help="budget in minutes of this machine")
     parser.add_argument("--steps", type=int, help="budget in steps")
     parser.add_argument("--batch", type=int, default=16, help="views a step")
@@ -167,7 +165,9 @@ def score(net: nn.Module, people: People, batch: int = 16) -> dict[str, float]:
 
 
 def main() -> None:
-    arguments = argument_parser(__doc__).parse_args()
+    parser = argument_parser(__doc__)
+    parser.add_argument("--image-size", type=int, help="train on smaller pictures than the configuration's")
+    arguments = parser.parse_args()
     torch.manual_seed(arguments.seed)
     device = torch.device(arguments.device)
     config = nets.COMPACT_SHAPE if arguments.config == "compact" else nets.PAPER_SHAPE
@@ -186,7 +186,7 @@ def main() -> None:
     def loss(net: nn.Module) -> Losses:
         if not arguments.head_only:
             return shape_loss(net, people, encode(net, people, arguments.batch), arguments.points)
-        encoded = random.choice(kept)
+        encoded = kept[int(torch.randint(len(kept), ()))]
         encoded = replace(encoded, stacks=[features.float() for features in encoded.stacks])
         return shape_loss(net, people, encoded, arguments.points)
 

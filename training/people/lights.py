@@ -62,15 +62,16 @@ def _tint(rng: np.random.Generator, strength: float) -> NDArray[np.float64]:
     return np.array([1 + warm, 1 + cast, 1 - warm])
 
 
-def _sphere_front(num: int = 400) -> NDArray[np.float64]:
+def front_directions(num: int, depth: float) -> NDArray[np.float64]:
+    """Unit vectors (num, 3), evenly spread from the camera's direction, z = 1, down to z = 1 - `depth`."""
     index = np.arange(num) + 0.5
-    z = 1 - 1.1 * index / num
+    z = 1 - depth * index / num
     around = index * np.pi * (3 - np.sqrt(5))
     r = np.sqrt(np.maximum(1 - z * z, 0))
     return np.stack([r * np.cos(around), r * np.sin(around), z], axis=1)
 
 
-_FRONT_BASIS = sh_basis(_sphere_front())
+_FRONT_BASIS = sh_basis(front_directions(400, 1.1))
 
 
 def sample_light(rng: np.random.Generator) -> NDArray[np.float64]:
