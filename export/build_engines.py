@@ -2,9 +2,12 @@
 """Builds a bundle from trained checkpoints.
 
     python export/build_engines.py --shape shape.pt --color color.pt --segmentation modnet.onnx \\
-        --face-detection facenet_pytorch-2.6.0-py3-none-any.whl --out bundle/
+        --face-detection facenet_pytorch-2.6.0-py3-none-any.whl --out bundle/ \\
+        --face-model face_model.safetensors --face-regressor face_regressor.pt --face-shape face_shape.pt \\
+        --fine-color fine_color.pt
 
-Without checkpoints, the face detector alone is added to a bundle that exists, or replaced there:
+Without --shape and --color, the face detector, the face or both are added to a bundle that exists, or
+replaced there:
 
     python export/build_engines.py --face-detection facenet_pytorch-2.6.0-py3-none-any.whl --out bundle/
 
@@ -20,8 +23,10 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from jiffexport.assemble import BuildOptions, ExportedGraph, add_face_detection, build_bundle
+from jiffexport.assemble import BuildOptions, build_bundle, extend_bundle
 from jiffexport.errors import ExportError
+from jiffexport.exported_graph import ExportedGraph
+from jiffexport.face_assembly import FaceSources
 from jiffexport.onnx_graph import OPSET
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -37,6 +42,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--face-detection", type=Path, help="wheel of facenet-pytorch 2.6.0 or the folder it is installed in"
     )
+    parser.add_argument("--face-model", type=Path, help="face model (.safetensors)")
+    parser.add_argument("--face-regressor", type=Path, help="checkpoint of the face's coefficients (.pt)")
+    parser.add_argument("--face-shape", type=Path, help="checkpoint of the face's volume and head (.pt)")
+    parser.add_argument("--fine-color", type=Path, help="fine colour checkpoint (.pt); needs the face")
     parser.add_argument(
         "--out", type=Path, required=True, help="bundle directory; an older bundle is replaced"
     )
@@ -50,11 +59,14 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     arguments = parser.parse_args(argv)
-    adds_faces = arguments.face_detection and not (
-        arguments.shape or arguments.color or arguments.segmentation
-    )
-    if not adds_faces and not (arguments.shape and arguments.color):
-        parser.error("give --shape and --color, or --face-detection alone to add it to a bundle")
+    face = (arguments.face_model, arguments.face_regressor, arguments.face_shape)
+    if any((*face, arguments.fine_color)) and not all(face):
+        parser.error("a face needs --face-model, --face-regressor and --face-shape")
+    extends = arguments.face_detection or all(face)
+    if not (arguments.shape and arguments.color) and (
+        arguments.shape or arguments.color or arguments.segmentation or not extends
+    ):
+        parser.error("give --shape and --color, or --face-detection or a face alone to add it to a bundle")
     return arguments
 
 
@@ -77,9 +89,9 @@ def as_records(graphs: list[ExportedGraph]) -> list[dict]:
 
 
 def print_table(graphs: list[ExportedGraph]) -> None:
-    print("graph           opset stored     MB  engine      max error  relative  ms here")
+    print("graph                opset stored     MB  engine      max error  relative  ms here")
     for graph in graphs:
-        start = f"{graph.name:15} {OPSET:5d} {graph.stored:6} {len(graph.model) / 1e6:6.2f}"
+        start = f"{graph.name:20} {OPSET:5d} {graph.stored:6} {len(graph.model) / 1e6:6.2f}"
         for report in graph.reports:
             errors = f"{report.max_abs_error:9.1e} {report.max_rel_error:9.1e}"
             print(f"{start}  {report.engine:11} {errors} {report.ms:8.1f}")
@@ -88,8 +100,13 @@ def print_table(graphs: list[ExportedGraph]) -> None:
 
 def build(arguments: argparse.Namespace) -> list[ExportedGraph]:
     photographs = tuple(arguments.photographs or example_photographs())
+    face = None
+    if arguments.face_model is not None:
+        face = FaceSources(
+            arguments.face_model, arguments.face_regressor, arguments.face_shape, arguments.fine_color
+        )
     if arguments.shape is None:
-        return add_face_detection(arguments.out, arguments.face_detection, photographs)
+        return extend_bundle(arguments.out, photographs, arguments.face_detection, face, arguments.store)
     return build_bundle(
         BuildOptions(
             shape=arguments.shape,
@@ -100,6 +117,7 @@ def build(arguments: argparse.Namespace) -> list[ExportedGraph]:
             name=arguments.name,
             segmentation=arguments.segmentation,
             face_detection=arguments.face_detection,
+            face=face,
             store=arguments.store,
         )
     )

@@ -15,8 +15,9 @@ from safetensors.numpy import load as load_safetensors
 torch = pytest.importorskip("torch", reason="the export tests need torch (pip install .[export])")
 
 import build_engines  # noqa: E402
-from jiffexport.assemble import BuildOptions, ExportedGraph, Frame, build_bundle  # noqa: E402
+from jiffexport.assemble import BuildOptions, Frame, build_bundle  # noqa: E402
 from jiffexport.errors import BundleError, ExportError  # noqa: E402
+from jiffexport.exported_graph import ExportedGraph  # noqa: E402
 from jiffexport.nets import ColorNet  # noqa: E402
 from jiffexport.photographs import cut_out, encoder_input, load_square  # noqa: E402
 from jiffexport.verify import EngineReport  # noqa: E402

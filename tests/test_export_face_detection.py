@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="the export tests need torch (pip in
 from torch.nn import functional  # noqa: E402
 
 import build_engines  # noqa: E402
-from jiffexport.assemble import BuildOptions, Frame, add_face_detection, build_bundle  # noqa: E402
+from jiffexport.assemble import BuildOptions, Frame, build_bundle, extend_bundle  # noqa: E402
 from jiffexport.bundle import read_bundle  # noqa: E402
 from jiffexport.errors import BundleError, CheckpointError  # noqa: E402
 from jiffexport.face_detection import (  # noqa: E402
@@ -145,7 +145,7 @@ def test_detector_is_added_to_a_bundle_whose_rest_stays(options: BuildOptions, w
     before, files_before = read_bundle(options.out)
     assert "face_detection" not in before
     for _ in range(2):  # added, then replaced
-        graphs = add_face_detection(options.out, wheel, options.photographs)
+        graphs = extend_bundle(options.out, options.photographs, wheel)
         assert len(graphs) == 3
         manifest, files = read_bundle(options.out)
         assert manifest.pop("face_detection").keys() == {"proposal", "refinement", "landmarks"}
@@ -179,7 +179,7 @@ def test_command_with_half_of_its_arguments_is_refused(
 ) -> None:
     with pytest.raises(SystemExit):
         build_engines.parse_arguments([*given, "--out", "bundle"])
-    assert "--face-detection alone" in capsys.readouterr().err
+    assert "--face-detection or a face alone" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("damage", ["altered", "missing"])

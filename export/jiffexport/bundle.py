@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +95,21 @@ def _check_files(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Non
     for name in files:
         if name in ("", ".", "..", MANIFEST) or Path(name).name != name:
             raise BundleError(f"{name!r} is not a plain file name that a bundle may hold")
-    for section in ("graphs", "heads", "face_detection"):
-        for part, entry in manifest.get(section, {}).items():
-            if entry["file"] not in files:
-                raise BundleError(f"{section}.{part} refers to {entry['file']!r}, which is not given")
+    for part, file in files_named(manifest):
+        if file not in files:
+            raise BundleError(f"{part} refers to {file!r}, which is not given")
+
+
+def files_named(value: Any, part: str = "") -> Iterator[tuple[str, str]]:
+    """Every part of a manifest that has a `file`, as `section.part`, and its file."""
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    if not isinstance(value, Mapping):
+        return
+    if "file" in value:
+        yield part, value["file"]
+    for key, inner in value.items():
+        yield from files_named(inner, f"{part}.{key}" if part else str(key))
 
 
 def _check_destination(directory: Path) -> None:

@@ -47,7 +47,15 @@ class TrainedNetwork(Generic[NetworkT]):
 
 
 def load_shape(path: Path) -> TrainedNetwork[ShapeNet]:
-    """A shape checkpoint. Raises `CheckpointError`, which names the file and what is wrong with it."""
+    """A shape checkpoint, or the body of a "face_shape" one that holds it.
+
+    Raises `CheckpointError`, which names the file and what is wrong with it.
+    """
+    if read_dictionary(path).get("kind") == "face_shape":
+        trained = load_face_shape(path)
+        if trained.network.body is None:
+            raise CheckpointError(f"{path}: holds a face alone, without the body network it was trained on")
+        return TrainedNetwork(trained.network.body, trained.step, trained.provenance)
     return _load(path, "shape", lambda config, _: ShapeNet(ShapeConfig.from_dict(config)))
 
 
@@ -57,7 +65,7 @@ def load_color(path: Path) -> TrainedNetwork[ColorNet]:
 
 
 def load_face_shape(path: Path) -> TrainedNetwork[FaceShapeNet]:
-    """The face's parts of the shape network; `network.body` is None where they were trained on a finished one.
+    """The face's parts of the shape network; `network.body` is None if they were trained on a finished one.
 
     Raises `CheckpointError`, which names the file and what is wrong with it.
     """
@@ -76,7 +84,9 @@ def load_fine_color(path: Path) -> TrainedNetwork[FineColorNet]:
 
 def load_face_regressor(path: Path) -> TrainedNetwork[FaceRegressor]:
     """A face regressor checkpoint. Raises `CheckpointError`, which names the file and what is wrong."""
-    return _load(path, "face_regressor", lambda config, _: FaceRegressor(FaceRegressorConfig.from_dict(config)))
+    return _load(
+        path, "face_regressor", lambda config, _: FaceRegressor(FaceRegressorConfig.from_dict(config))
+    )
 
 
 def load_published_face_regressor(path: Path) -> PublishedFaceRegressor:

@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from .checkpoint import TrainedNetwork
+from .exported_graph import ExportedGraph, trained_provenance, verified
 from .nets import FaceRegressor
 from .onnx_graph import Store
 from .photographs import normalize
 from .to_onnx import encoder_to_onnx, reference_features
-from .verify import EngineReport, verify_graph
 
 GRAPH_NAME = "face_regressor"
 TOLERANCE: dict[Store, float] = {"fp32": 1e-4, "fp16": 5e-3}
 """Largest error relative to the largest coefficient; a graph beyond it is not shipped."""
 
 
-@dataclass(frozen=True)
-class FaceRegressorGraph:
-    """The graph and how far the installed engines' results are from torch's."""
-
-    model: bytes
-    provenance: str
-    reports: tuple[EngineReport, ...]
-
-
 def export_face_regressor(
     trained: TrainedNetwork[FaceRegressor], pictures: Sequence[np.ndarray], store: Store
-) -> FaceRegressorGraph:
+) -> ExportedGraph:
     """Export and verify.
 
     Parameters
@@ -44,8 +34,7 @@ def export_face_regressor(
         The graph strays from torch, or no engine is installed.
     """
     size_px = trained.network.config.crop_size_px
-    model = encoder_to_onnx(trained.network, (1, 3, size_px, size_px), GRAPH_NAME, store).SerializeToString()
+    model = encoder_to_onnx(trained.network, (1, 3, size_px, size_px), GRAPH_NAME, store)
     examples = reference_features(trained.network, [normalize(picture) for picture in pictures])
-    reports = verify_graph(GRAPH_NAME, model, examples, tolerance=TOLERANCE[store])
-    provenance = f"{trained.provenance or 'Unknown data.'} ({trained.step} training steps)"
-    return FaceRegressorGraph(model, provenance, reports)
+    provenance = trained_provenance(trained.provenance, trained.step)
+    return verified(GRAPH_NAME, model, examples, store, provenance, tolerance=TOLERANCE[store])

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -57,23 +58,42 @@ def encoder_to_onnx(
         a convolution are folded into it.
     """
     module = _Inference(encoder).eval()
-    image = torch.zeros(image_shape)
     with torch.no_grad():
-        output_names = list(encoder.inference(image))
+        output_names = list(encoder.inference(torch.zeros(image_shape)))
+    return module_to_onnx(module, {"image": image_shape}, output_names, name, store)
+
+
+def module_to_onnx(
+    module: nn.Module,
+    input_shapes: Mapping[str, tuple[int, ...]],
+    output_names: Sequence[str],
+    name: str,
+    store: Store,
+) -> onnx.ModelProto:
+    """Exports `module(*inputs)`, which returns one tensor or a tuple of them; otherwise as `encoder_to_onnx`.
+
+    Parameters
+    ----------
+    input_shapes
+        By name, in the order of the arguments.
+    output_names
+        In the order of the outputs.
+    """
+    inputs = tuple(torch.zeros(shape) for shape in input_shapes.values())
     buffer = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         # The tracing exporter announces its deprecation and that sizes become constants, which is the aim.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            module,
-            (image,),
+            module.eval(),
+            inputs,
             buffer,  # type: ignore[arg-type]  # torch's annotation knows only paths for the other exporter
             dynamo=False,
             opset_version=OPSET,
-            input_names=["image"],
-            output_names=output_names,
+            input_names=list(input_shapes),
+            output_names=list(output_names),
         )
-    model = with_static_shapes(onnx.load_from_string(buffer.getvalue()), {"image": image_shape})
+    model = with_static_shapes(onnx.load_from_string(buffer.getvalue()), dict(input_shapes))
     if store == "fp16":
         model = store_weights_fp16(model)
     return finish(model, name)

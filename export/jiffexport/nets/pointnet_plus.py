@@ -36,15 +36,17 @@ class SetAbstraction(nn.Module):
 
     def forward(self, points: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Points (B, N, 3) and codes (B, N, C) -> centres (B, M, 3) and their codes (B, M, C')."""
-        if self.num_centers is None:
-            centers = torch.zeros_like(points[:, :1])
-            groups = torch.cat([points, codes], 2)[:, None]
-        else:
-            centers = gather_points(points, farthest_points(points, self.num_centers))
-            index = ball_query(points, centers, self.radius, self.group_size)
-            offsets = gather_points(points, index) - centers[:, :, None]
-            groups = torch.cat([offsets, gather_points(codes, index)], 3)
+        centers, groups = self.group(points, codes)
         return centers, self.encode(groups)
+
+    def group(self, points: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """What happens outside of a graph: centres (B, M, 3) and their groups (B, M, K, C)."""
+        if self.num_centers is None:
+            return torch.zeros_like(points[:, :1]), torch.cat([points, codes], 2)[:, None]
+        centers = gather_points(points, farthest_points(points, self.num_centers))
+        index = ball_query(points, centers, self.radius, self.group_size)
+        offsets = gather_points(points, index) - centers[:, :, None]
+        return centers, torch.cat([offsets, gather_points(codes, index)], 3)
 
     def encode(self, groups: Tensor) -> Tensor:
         """The dense part: groups (B, M, K, C) of offsets from the centre and codes -> (B, M, C')."""

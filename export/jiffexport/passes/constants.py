@@ -120,15 +120,34 @@ def _evaluate(
 
 
 def _bypass_identities(model: onnx.ModelProto) -> None:
-    """Rewires, in place, the readers of identities to what the identities pass on."""
+    """Rewires, in place, the readers of identities to what the identities pass on.
+
+    A cast to the type that a value has is one. One that gives a graph output leaves its name to the node
+    before it: engines that drop it otherwise may forget what the output is called.
+    """
     graph = model.graph
     outputs = {value.name for value in graph.output}
+    types = {value.name: value.type.tensor_type.elem_type for value in (*graph.input, *graph.value_info)}
+    producers = {name: node for node in graph.node for name in node.output}
     source: dict[str, str] = {}
     for node in graph.node:
         for i, name in enumerate(node.input):
             node.input[i] = source.get(name, name)
-        if node.op_type == "Identity" and node.output[0] not in outputs:
-            source[node.output[0]] = node.input[0]
+        is_idle_cast = node.op_type == "Cast" and types.get(node.input[0]) == node.attribute[0].i
+        if node.op_type != "Identity" and not is_idle_cast:
+            continue
+        given, passed = node.input[0], node.output[0]
+        if passed not in outputs:
+            source[passed] = given
+        elif given in producers and given not in outputs:
+            producer = producers[given]
+            producer.output[list(producer.output).index(given)] = passed
+            node.output[0] = f"{passed}_idle"  # nothing reads it: pruned
+            for reader in graph.node:
+                for i, name in enumerate(reader.input):
+                    if name == given:
+                        reader.input[i] = passed
+            source[given] = passed
 
 
 def _replace(field, items) -> None:  # type: ignore[no-untyped-def]
