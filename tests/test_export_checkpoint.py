@@ -42,6 +42,17 @@ def test_checkpoints_of_the_face_give_back_their_nested_configurations(tmp_path:
             assert torch.equal(network.state_dict()[name], tensor)
 
 
+def test_a_face_trained_on_a_finished_body_is_read_without_one(tmp_path: Path) -> None:
+    model = checkpoint_of("face_shape")["model"]
+    alone = {name: tensor for name, tensor in model.items() if not name.startswith("body.")}
+    network = load_face_shape(save_checkpoint(tmp_path, "face_shape", model=alone)).network
+    assert network.body is None
+    assert network.state_dict().keys() == alone.keys()
+    del alone["face_head.joint.layers.0.bias"]
+    with pytest.raises(CheckpointError, match="missing: face_head.joint.layers.0.bias; unexpected: none"):
+        load_face_shape(save_checkpoint(tmp_path, "face_shape", model=alone))
+
+
 def test_checkpoint_with_an_unknown_nested_key_is_refused(tmp_path: Path) -> None:
     config = FACE_SHAPE_CONFIG.to_dict()
     config["volume"]["depth"] = 3

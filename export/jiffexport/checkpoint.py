@@ -1,13 +1,14 @@
 """Training checkpoints, read without running any code from the file.
 
 A checkpoint is `{"kind": "shape" | "color" | "face_shape" | "fine_color" | "face_regressor",
-"config": {...}, "model": state_dict, "step": int, "provenance": str}`.
+"config": {...}, "model": state_dict, "step": int, "provenance": str}`. A "face_shape" checkpoint holds the
+tensors of `volume.*` and `face_head.*`, and of `body.*` only if the body was trained with them.
 """
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -47,27 +48,35 @@ class TrainedNetwork(Generic[NetworkT]):
 
 def load_shape(path: Path) -> TrainedNetwork[ShapeNet]:
     """A shape checkpoint. Raises `CheckpointError`, which names the file and what is wrong with it."""
-    return _load(path, "shape", lambda config: ShapeNet(ShapeConfig.from_dict(config)))
+    return _load(path, "shape", lambda config, _: ShapeNet(ShapeConfig.from_dict(config)))
 
 
 def load_color(path: Path) -> TrainedNetwork[ColorNet]:
     """A colour checkpoint. Raises `CheckpointError`, which names the file and what is wrong with it."""
-    return _load(path, "color", lambda config: ColorNet(ColorConfig.from_dict(config)))
+    return _load(path, "color", lambda config, _: ColorNet(ColorConfig.from_dict(config)))
 
 
 def load_face_shape(path: Path) -> TrainedNetwork[FaceShapeNet]:
-    """A shape checkpoint with a face. Raises `CheckpointError`, which names the file and what is wrong."""
-    return _load(path, "face_shape", lambda config: FaceShapeNet(FaceShapeConfig.from_dict(config)))
+    """The face's parts of the shape network; `network.body` is None where they were trained on a finished one.
+
+    Raises `CheckpointError`, which names the file and what is wrong with it.
+    """
+
+    def build(config: dict[str, Any], names: Iterable[str]) -> FaceShapeNet:
+        has_body = any(name.startswith("body.") for name in names)
+        return FaceShapeNet(FaceShapeConfig.from_dict(config), has_body)
+
+    return _load(path, "face_shape", build)
 
 
 def load_fine_color(path: Path) -> TrainedNetwork[FineColorNet]:
     """A fine colour checkpoint. Raises `CheckpointError`, which names the file and what is wrong with it."""
-    return _load(path, "fine_color", lambda config: FineColorNet(FineColorConfig.from_dict(config)))
+    return _load(path, "fine_color", lambda config, _: FineColorNet(FineColorConfig.from_dict(config)))
 
 
 def load_face_regressor(path: Path) -> TrainedNetwork[FaceRegressor]:
     """A face regressor checkpoint. Raises `CheckpointError`, which names the file and what is wrong."""
-    return _load(path, "face_regressor", lambda config: FaceRegressor(FaceRegressorConfig.from_dict(config)))
+    return _load(path, "face_regressor", lambda config, _: FaceRegressor(FaceRegressorConfig.from_dict(config)))
 
 
 def load_published_face_regressor(path: Path) -> PublishedFaceRegressor:
@@ -95,12 +104,15 @@ def load_published_face_regressor(path: Path) -> PublishedFaceRegressor:
     return network.eval()
 
 
-def _load(path: Path, kind: str, build: Callable[[dict[str, Any]], NetworkT]) -> TrainedNetwork[NetworkT]:
+def _load(
+    path: Path, kind: str, build: Callable[[dict[str, Any], Iterable[str]], NetworkT]
+) -> TrainedNetwork[NetworkT]:
+    """`build` takes the configuration and the names of the tensors."""
     checkpoint = _read(path)
     if checkpoint["kind"] != kind:
         raise CheckpointError(f"{path}: holds a {checkpoint['kind']!r} network, not a {kind!r} one")
     try:
-        network = build(checkpoint["config"])
+        network = build(checkpoint["config"], checkpoint["model"])
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: the configuration does not make a {kind} network: {error}") from error
     check_tensors(path, checkpoint["model"], network.state_dict())

@@ -13,10 +13,12 @@ from .volume_frame import VolumeFrame, sample_volume
 
 
 class FaceShapeNet(nn.Module):
-    def __init__(self, config: FaceShapeConfig) -> None:
+    """With `has_body` False the network is the face's parts alone, trained on a finished body's features."""
+
+    def __init__(self, config: FaceShapeConfig, has_body: bool = True) -> None:
         super().__init__()
         self.config = config
-        self.body = ShapeNet(config.body)
+        self.body = ShapeNet(config.body) if has_body else None
         self.volume = ShapeVolumeEncoder(config.volume)
         self.face_head = JointHead(
             config.face_head,
@@ -35,7 +37,7 @@ class FaceShapeNet(nn.Module):
         Parameters
         ----------
         features
-            (B, C, H, W) of `body.encoder`.
+            (B, C, H, W) of the body's encoder.
         volume, frame
             Of `volume`, for the same photographs.
         points
