@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from .augment import FrameChange
 from .lights import shade
+from .people.shards import picture_name
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,20 @@ def load_people(
     shards = sorted(path.parent for path in Path(folder).glob("*/views.json"))[:limit]
     if not shards:
         raise FileNotFoundError(f"no subjects in {folder}: run python training/generate_people.py first")
+    return read_people(shards, device, image_size_px, progress=f"read {folder}")
+
+
+def read_people(
+    shards: list[Path], device: torch.device, image_size_px: int, progress: str | None = None
+) -> People:
+    """As `load_people`, of the named subjects' folders; `progress` is written beside a bar."""
     with ThreadPoolExecutor() as pool:
         subjects = list(
             tqdm(
                 pool.map(lambda shard: _read_subject(shard, image_size_px), shards),
                 total=len(shards),
-                desc=f"read {folder}",
+                desc=progress,
+                disable=progress is None,
             )
         )
     views = [view for subject in subjects for view in subject["views"]]
@@ -120,11 +129,26 @@ def _read_subject(folder: Path, image_size_px: int) -> dict:
         samples[key] = samples[key].astype(bool)
     views = json.loads((folder / "views.json").read_text())["views"]
     for i, view in enumerate(views):
-        with Image.open(folder / f"view_{i:02d}.webp") as image:
-            size = (image_size_px, image_size_px)
-            pixels = np.asarray(image.convert("RGBA").resize(size, Image.Resampling.BOX))
-            view["image"] = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        pixels = read_picture(folder, i, image_size_px)
+        view["image"] = np.ascontiguousarray(pixels.transpose(2, 0, 1))
     return {"samples": samples, "views": views}
+
+
+def read_picture(folder: Path, view: int, size_px: int) -> np.ndarray:
+    """A view's picture (size, size, 4) uint8, from the smallest stored one that is large enough.
+
+    Raises
+    ------
+    FileNotFoundError
+        No picture of that size or a greater one is stored.
+    """
+    for stored in sorted({512, 1024, size_px}):
+        path = folder / picture_name(view, stored)
+        if stored >= size_px and path.is_file():
+            with Image.open(path) as image:
+                side = (size_px, size_px)
+                return np.asarray(image.convert("RGBA").resize(side, Image.Resampling.BOX))
+    raise FileNotFoundError(f"{folder}: view {view} has no picture of {size_px} pixels or more")
 
 
 @dataclass(frozen=True)

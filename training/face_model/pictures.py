@@ -110,9 +110,7 @@ def make_face_pictures(
     spread = np.sqrt(((vertices - vertices.mean(axis=0)) ** 2).sum(axis=1).mean())
     pictures, matrices, lights, yaws = [], [], [], []
     with studio.renderer.scene(figure.parts) as scene:
-        eye_uv = figure.parts[1].uv[region.body_vertices]
-        uv = np.where(region.is_eye[:, None], eye_uv, region.uv)
-        albedo = scene.albedo(region.is_eye.astype(np.int64), uv, np.zeros_like(vertices))[:, :3]
+        albedo = studio.face_albedo(scene, figure.parts)
         for _ in range(num_views):
             yaw, pitch, roll = sample_head_angles(camera)
             turn = cameras.camera_rotation(yaw, pitch, roll) @ rotation.T
@@ -129,7 +127,7 @@ def make_face_pictures(
     return FacePictures(
         pictures,
         vertices.astype(np.float32),
-        albedo.copy(),
+        albedo,
         np.stack(matrices).astype(np.float32),
         np.stack(lights).astype(np.float32),
         np.array(yaws, dtype=np.float32),

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-FRAMINGS = ("full", "knees", "waist", "bust")
+FRAMINGS = ("full", "knees", "waist", "bust", "portrait")
+MAX_FACE_YAW_DEG = 65.0
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def sample_angles(rng: np.random.Generator, num_views: int, split: str) -> list[
         edges = np.linspace(low, high, count + 1)
         return [float(rng.uniform(edges[i], edges[i + 1])) for i in range(count)]
 
-    cuts = FRAMINGS[1:]
+    cuts = FRAMINGS[1:4]
     if split == "test":
         num_cut = num_views // 3
         num_full = num_views - num_cut
@@ -114,11 +115,23 @@ def sample_angles(rng: np.random.Generator, num_views: int, split: str) -> list[
     return chosen
 
 
+def sample_face_angles(rng: np.random.Generator, num_views: int) -> list[tuple[float, str]]:
+    """Yaw of the head against the camera and framing of each view, for the face heads.
+
+    Every third view shows the whole figure, the others are cut by the frame, half of these close; yaws are
+    spread evenly over 65 degrees to both sides.
+    """
+    edges = np.linspace(-MAX_FACE_YAW_DEG, MAX_FACE_YAW_DEG, num_views + 1)
+    yaws = rng.permutation([float(rng.uniform(low, high)) for low, high in zip(edges[:-1], edges[1:], strict=True)])
+    framings = ("full", "portrait", "waist", "full", "bust", "knees")
+    return [(float(yaw), framings[i % len(framings)]) for i, yaw in enumerate(yaws)]
+
+
 def frame_person(rng: np.random.Generator, framing: str, marks: Landmarks) -> tuple[float, float, float]:
     """Centre (x, y) along the camera's axes and side, in metres, of a square frame.
 
     "full" holds the whole figure with 5 to 15 % margin. The others hold the whole head and end at
-    the knees, waist or chest, as the frame cuts a photograph; arms may be cut at the sides.
+    the knees, waist, chest or shoulders, as the frame cuts a photograph; arms may be cut at the sides.
     """
     low, high = marks.low, marks.high
     extent = high - low
@@ -135,11 +148,13 @@ def frame_person(rng: np.random.Generator, framing: str, marks: Landmarks) -> tu
         "knees": marks.knee_y + rng.uniform(-0.1, 0.14),
         "waist": marks.hip_y + rng.uniform(-0.1, 0.12),
         "bust": marks.chest_y + rng.uniform(-0.18, 0.08),
+        "portrait": float(marks.head_low[1]) - rng.uniform(0.25, 0.7) * head_height,
     }[framing]
     head_top = float(marks.head_high[1])
     bottom = min(bottom, float(marks.head_low[1]) - 0.25 * head_height)
     margin = rng.uniform(0.03, 0.14)
-    size = max((head_top - bottom) / (1 - margin), 1.9 * head_height)
+    least = 1.5 if framing == "portrait" else 1.9
+    size = max((head_top - bottom) / (1 - margin), least * head_height)
     top = head_top + margin * size
     head_x = float(marks.head_low[0] + marks.head_high[0]) / 2
     x = 0.5 * (head_x + marks.hip_x) + rng.normal(0, 0.05) * size

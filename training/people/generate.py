@@ -48,7 +48,7 @@ def _make(task: Task) -> None:
     assert _setup is not None and _studio is not None
     subject = _studio.make(_setup.seed, task.split, task.index)
     folder = subject_folder(_setup.out, task.split, task.index)
-    write_subject(folder, subject.samples, subject.record, subject.pictures, subject.mesh)
+    write_subject(folder, subject.samples, subject.record, subject.pictures, subject.mesh, subject.head)
 
 
 def generate(

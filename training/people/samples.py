@@ -57,7 +57,7 @@ class SurfacePoints:
 
 
 @dataclass(frozen=True)
-class _Soup:
+class Soup:
     """All faces of all parts in one list."""
 
     corners: NDArray[np.float64]
@@ -69,10 +69,10 @@ class _Soup:
     areas: NDArray[np.float64]
 
 
-def _gather(parts: list[Part]) -> _Soup:
+def parts_soup(parts: list[Part]) -> Soup:
     corners = np.concatenate([p.vertices[p.faces] for p in parts]).astype(np.float64)
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    return _Soup(
+    return Soup(
         corners,
         np.concatenate([p.normals[p.faces] for p in parts]).astype(np.float64),
         np.concatenate([p.uv[p.uv_faces] for p in parts]).astype(np.float64),
@@ -83,12 +83,18 @@ def _gather(parts: list[Part]) -> _Soup:
     )
 
 
-def _draw(rng: np.random.Generator, soup: _Soup, num: int) -> SurfacePoints:
-    """Area-weighted points, a fixed share of them on head and hands."""
+def _draw(
+    rng: np.random.Generator, soup: Soup, num: int, density: NDArray[np.float64] | None
+) -> SurfacePoints:
+    """Points by area and `density`, where it is None by area with a fixed share on head and hands."""
+    if density is None:
+        wanted = ((soup.is_detail.astype(float), DETAIL_SHARE), ((~soup.is_detail).astype(float), 1 - DETAIL_SHARE))
+    else:
+        wanted = ((density, 1.0),)
     groups = []
-    for chosen, share in ((soup.is_detail, DETAIL_SHARE), (~soup.is_detail, 1 - DETAIL_SHARE)):
+    for factor, share in wanted:
         count = round(num * share)
-        areas = np.where(chosen, soup.areas, 0.0)
+        areas = soup.areas * factor
         total = areas.sum()
         rows = np.searchsorted(np.cumsum(areas), rng.random(count) * total, side="right")
         groups.append((np.minimum(rows, len(areas) - 1), np.full(count, total / max(count, 1))))
@@ -134,13 +140,20 @@ def exterior_sides(
 
 
 def exterior_points(
-    rng: np.random.Generator, parts: list[Part], solid: Solid, scene: Scene, num: int
+    rng: np.random.Generator,
+    parts: list[Part],
+    solid: Solid,
+    scene: Scene,
+    num: int,
+    density: NDArray[np.float64] | None = None,
 ) -> tuple[SurfacePoints, NDArray[np.uint8]]:
     """`num` points of the exterior surface and their albedo (num, 3) sRGB.
 
-    Lashes and teeth are left out, and texels below a part's alpha limit are no surface.
+    Lashes and teeth are left out, and texels below a part's alpha limit are no surface. Points are even over
+    the surface but for a fixed share on head and hands, or as dense as `density` (F,) says of the triangles of
+    `parts_soup`.
     """
-    soup = _gather(parts)
+    soup = parts_soup(parts)
     excluded = np.array([part.name.startswith(("eyelashes", "teeth")) for part in parts])
     is_sheet = np.array([part.is_sheet for part in parts])
     soup.areas[excluded[soup.part_index]] = 0.0
@@ -149,7 +162,7 @@ def exterior_points(
     colors: list[NDArray[np.uint8]] = []
     missing = num
     while missing > 0:
-        drawn = _draw(rng, soup, int(missing * 1.2) + 2000)
+        drawn = _draw(rng, soup, int(missing * 1.2) + 2000, density)
         color = scene.albedo(drawn.part_index, drawn.uv, drawn.pattern_points)
         good = color[:, 3] >= 255.0 * alpha_min[drawn.part_index]
         sides = exterior_sides(
@@ -204,7 +217,7 @@ def exterior_mesh(parts: list[Part], solid: Solid, scene: Scene) -> dict[str, ND
 
     A triangle is kept when most of four points on it are exterior and opaque.
     """
-    soup = _gather(parts)
+    soup = parts_soup(parts)
     bary = np.array([[1 / 3, 1 / 3, 1 / 3], [0.7, 0.15, 0.15], [0.15, 0.7, 0.15], [0.15, 0.15, 0.7]])
     alpha_min = np.array([part.material.alpha_min for part in parts])
     is_sheet = np.array([part.is_sheet for part in parts])[soup.part_index]

@@ -6,6 +6,7 @@ One folder a subject, `OUT/{train,test}/00042/`:
   uniform_occupancy, surface_points (K, 3) f4, surface_normals (K, 3) f4, surface_albedo (K, 3) u1 sRGB;
 - `view_00.webp` ... RGBA 512 x 512, straight alpha, and `view_00_1024.webp` where asked for;
 - `views.json`: the cameras, lights and facts (see `Subject.record`);
+- `head.npz` of subjects made for the face heads: see `heads.py`;
 - `mesh.npz` of test subjects: vertices (V, 3) f4, faces (F, 3) i4, albedo (V, 3) u1.
 
 All in the world frame, metres, y up, facing +z. A folder appears whole or not at all.
@@ -55,6 +56,7 @@ def write_subject(
     record: Mapping[str, Any],
     pictures: Mapping[tuple[int, int], NDArray[np.uint8]],
     mesh: Mapping[str, NDArray[np.generic]] | None = None,
+    head: Mapping[str, NDArray[np.generic]] | None = None,
 ) -> None:
     """Write a subject under a temporary name and rename it into place.
 
@@ -64,8 +66,9 @@ def write_subject(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     np.savez(partial / "samples.npz", **samples)  # type: ignore[arg-type]
-    if mesh is not None:
-        np.savez(partial / "mesh.npz", **mesh)  # type: ignore[arg-type]
+    for name, arrays in (("mesh", mesh), ("head", head)):
+        if arrays is not None:
+            np.savez(partial / f"{name}.npz", **arrays)  # type: ignore[arg-type]
     for (view, size_px), pixels in pictures.items():
         Image.fromarray(pixels, "RGBA").save(
             partial / picture_name(view, size_px), quality=93, alpha_quality=100, method=2

@@ -20,7 +20,8 @@ def contact_sheet(
     draw = ImageDraw.Draw(sheet)
     for row, (folder, record) in enumerate(zip(folders, records, strict=True)):
         for column, view in enumerate(record["views"]):
-            with Image.open(folder / picture_name(column, 512)) as picture:
+            stored = (folder / picture_name(column, size_px) for size_px in (512, 1024))
+            with Image.open(next(path for path in stored if path.is_file())) as picture:
                 small = picture.convert("RGBA").resize((cell_px, cell_px), Image.Resampling.LANCZOS)
             sheet.paste(small, (column * cell_px, row * cell_px), small)
             label = f"{view['framing']} {view['yaw_deg']:.0f}"

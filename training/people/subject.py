@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from training.face_model.region import FaceRegion, face_region
 from training.people import cameras, materials
 from training.people.assets import AssetStore, Proxy, SkinTexture
 from training.people.body import Array, Body, Shape, load_body, skin
@@ -27,6 +29,7 @@ from training.people.dress import (
     vertex_normals,
     visible_faces,
 )
+from training.people.heads import HeadPlace, HeadSampleOptions, draw_head_samples, head_place
 from training.people.identity import Identity, sample_identity
 from training.people.lights import sample_light
 from training.people.outfits import Outfit, garment_labels, sample_outfit
@@ -39,7 +42,7 @@ from training.people.poses import (
     sample_pose,
     spread,
 )
-from training.people.render import Renderer
+from training.people.render import Renderer, Scene
 from training.people.samples import SampleOptions, SurfacePoints, draw_samples, exterior_mesh
 from training.people.shards import SPLITS
 from training.people.solid import InnerSide, Piece, Solid, thicken
@@ -56,6 +59,8 @@ class SubjectOptions:
     num_test_views: int = 6
     sizes_px: tuple[int, ...] = (512,)
     samples: SampleOptions = field(default_factory=SampleOptions)
+    head_samples: HeadSampleOptions | None = None
+    """Set: pictures show faces, and the subjects have what the face heads learn from."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ class Subject:
     record: dict[str, Any]
     pictures: dict[tuple[int, int], NDArray[np.uint8]]
     mesh: dict[str, NDArray[np.generic]] | None
+    head: dict[str, NDArray[np.generic]] | None = None
 
 
 class Studio:
@@ -106,7 +112,9 @@ class Studio:
         parts, solid, posed = figure.parts, figure.solid, figure.posed
         with self.renderer.scene(parts) as scene:
             arrays, surface = draw_samples(points, parts, solid, scene, self.options.samples)
-            views, rotations = self._views(camera, split, parts, posed, surface)
+            place = self.head_place(posed) if self.options.head_samples else None
+            head = self._head(points, figure, scene, place) if place else None
+            views, rotations = self._views(camera, split, parts, posed, surface, place)
             lights = [sample_light(light) for _ in views]
             pictures = {
                 (number, size_px): scene.picture(view, rotation, sh, size_px)
@@ -115,7 +123,40 @@ class Studio:
             }
             mesh = exterior_mesh(parts, solid, scene) if split == "test" else None
         record = self._record(seed, split, index, figure, views, lights)
-        return Subject(arrays, record, pictures, mesh)
+        return Subject(arrays, record, pictures, mesh, head)
+
+    @cached_property
+    def face(self) -> FaceRegion:
+        """Which part of the body is the face."""
+        return face_region(self.body)
+
+    def head_place(self, posed: PosedBody) -> HeadPlace:
+        """The head of a posed body."""
+        return head_place(self.body, posed, self.face.body_vertices)
+
+    def face_albedo(self, scene: Scene, parts: list[Part]) -> NDArray[np.uint8]:
+        """sRGB albedo (N, 3) at the vertices of the face, which have no brows."""
+        eye_uv = parts[1].uv[self.face.body_vertices]
+        uv = np.where(self.face.is_eye[:, None], eye_uv, self.face.uv)
+        no_pattern = np.zeros((len(uv), 3), dtype=np.float32)
+        return scene.albedo(self.face.is_eye.astype(np.int64), uv, no_pattern)[:, :3].copy()
+
+    def _head(
+        self, rng: np.random.Generator, figure: Figure, scene: Scene, place: HeadPlace
+    ) -> dict[str, NDArray[np.generic]]:
+        assert self.options.head_samples is not None
+        is_face = np.zeros(self.body.num_vertices, dtype=bool)
+        is_face[self.face.body_vertices] = True
+        drawn = draw_head_samples(
+            rng, figure.parts, figure.solid, scene, place, is_face, self.options.head_samples
+        )
+        return drawn | {
+            "rotation": place.rotation,
+            "translation": place.translation,
+            "box": place.box,
+            "face_vertices": figure.posed.posed[self.face.body_vertices],
+            "face_albedo": self.face_albedo(scene, figure.parts),
+        }
 
     def posed_body(self, seed: int, split: str, index: int) -> PosedBody:
         """The body inside of `make`'s subject, in the world of its record, without any picture."""
@@ -261,6 +302,7 @@ class Studio:
         parts: list[Part],
         posed: PosedBody,
         surface: SurfacePoints,
+        place: HeadPlace | None,
     ) -> tuple[list[cameras.View], list[NDArray[np.float64]]]:
         num = self.options.num_test_views if split == "test" else self.options.num_train_views
         drawn = [np.unique(part.faces) for part in parts]
@@ -269,7 +311,13 @@ class Studio:
             [self._head_mask(part)[rows] for part, rows in zip(parts, drawn, strict=True)]
         )
         views, rotations = [], []
-        for yaw, framing in cameras.sample_angles(rng, num, split):
+        if place is None:
+            angles = cameras.sample_angles(rng, num, split)
+        else:
+            angles = [
+                (yaw - place.yaw_deg, framing) for yaw, framing in cameras.sample_face_angles(rng, num)
+            ]
+        for yaw, framing in angles:
             pitch = float(np.clip(rng.normal(0, 6), -18, 18))
             roll = float(np.clip(rng.normal(0, 2), -6, 6))
             rotation = cameras.camera_rotation(yaw, pitch, roll)

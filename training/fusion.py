@@ -1,0 +1,88 @@
+"""Ways to join pixel-aligned and volume features: the one that ships and those it is compared with.
+
+`mlp` is JIFF (paper Eq. 3): MLP(2-D) ⊕ MLP(3-D) → MLP. The others are the rows of the paper's Table 2.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+import jiffexport.nets as nets
+from jiffexport.nets.face_volume import ShapeVolumeEncoder
+from jiffexport.nets.head import SkipMlp, activated
+from jiffexport.nets.volume_frame import sample_volume
+
+Fusion = Literal["2d", "3d", "concat", "mlp"]
+FUSIONS: tuple[Fusion, ...] = get_args(Fusion)
+PLAIN_WIDTHS = (256, 256, 128, 64)
+"""Of the heads that are one MLP: those of the compact body head."""
+
+
+class PlainFusionNet(nn.Module):
+    """One MLP on the image's features, on the volume's, or on both side by side."""
+
+    def __init__(self, config: nets.FaceShapeConfig, fusion: Fusion) -> None:
+        super().__init__()
+        self.config = config
+        self.fusion = fusion
+        channels = 0
+        if fusion != "3d":
+            channels += config.body.feature_channels + 1
+        self.volume = ShapeVolumeEncoder(config.volume) if fusion != "2d" else None
+        if self.volume is not None:
+            channels += config.volume.feature_channels
+        self.head = SkipMlp(channels, PLAIN_WIDTHS, 1)
+
+
+def build_net(config: nets.FaceShapeConfig, fusion: Fusion) -> nn.Module:
+    """The face's parts of the shape network."""
+    return nets.FaceShapeNet(config, has_body=False) if fusion == "mlp" else PlainFusionNet(config, fusion)
+
+
+def checkpoint_kind(fusion: Fusion) -> str:
+    """Only what ships is a "face_shape"."""
+    return "face_shape" if fusion == "mlp" else f"face_shape_{fusion}"
+
+
+def load_net(path) -> nn.Module:  # noqa: ANN001  (any path)
+    """A network of a checkpoint of any of these kinds, in evaluation mode. Raises `ValueError`."""
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    fusions = {checkpoint_kind(fusion): fusion for fusion in FUSIONS}
+    if checkpoint.get("kind") not in fusions:
+        raise ValueError(f"{path}: expected one of {sorted(fusions)}, got kind {checkpoint.get('kind')!r}")
+    net = build_net(nets.FaceShapeConfig.from_dict(checkpoint["config"]), fusions[checkpoint["kind"]])
+    net.load_state_dict(checkpoint["model"])
+    return net.eval()
+
+
+def encode_faces(net: nn.Module, faces: Tensor) -> tuple[Tensor, object] | None:
+    """Volume and frame of face meshes (B, N, 3) in the view; None for a network without a volume."""
+    return None if net.volume is None else net.volume(faces)
+
+
+def answers(
+    net: nn.Module, samples_2d: Tensor, encoded: tuple[Tensor, object] | None, points: Tensor
+) -> dict[str, Tensor]:
+    """Occupancies (B, N), by name; "answer" is the network's, the others are its branches'.
+
+    Parameters
+    ----------
+    samples_2d : (B, C, N) features at the points.
+    encoded : of `encode_faces`.
+    points : (B, N, 3) view coordinates.
+    """
+    samples_3d = None if encoded is None else sample_volume(encoded[0], encoded[1].coordinates(points))  # type: ignore[attr-defined]
+    if isinstance(net, nets.FaceShapeNet):
+        outputs = net.face_head.outputs(samples_2d, samples_3d, points[..., 2])
+        named = zip(("answer", "from_2d", "from_3d"), outputs, strict=True)
+        return {name: output[:, 0] for name, output in named}
+    depth = (points[..., 2] * net.config.body.depth_scale)[:, None].to(samples_2d.dtype)
+    parts = [] if net.fusion == "3d" else [samples_2d, depth]
+    if samples_3d is not None:
+        parts.append(samples_3d)
+    raw = torch.cat(parts, 1)
+    logits = net.head.output(net.head.activations(raw, len(net.head.layers) - 1), raw)
+    return {"answer": activated(logits, "sigmoid")[:, 0]}

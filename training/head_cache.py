@@ -1,0 +1,331 @@
+"""What the face heads train on, computed once: pictures as a frozen body sees them, around the head.
+
+The face's parts never change the body's encoders, so these run once over every picture, changed as
+photographs are (`training/augment.py`). Of their maps the part around the head is kept for the shape, and for
+colour windows of the large picture with points whose coarse activations are known. One file a subject and
+purpose, `OUT/{train,test}/00042.{shape,color}.pt`; `training/encode_heads.py` writes them.
+
+**Where the head is asked.** The encoder believes a head some centimetres off along the line of sight, and at run
+time the fit of the face is aligned to the surface that follows from that. So here the head, its mesh and the
+points asked move together, rigidly, by the mean error over the face: inside of the head the volume and the
+labels stay consistent to the millimetre. The body around moves as `training/depth.py` has it, and between the
+two, over the neck, one movement runs into the other, so that no seam is taught.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from jiffexport.nets.color import ColorNet
+from jiffexport.nets.head import sample_features
+
+from . import augment
+from .dataset import People, Views, cut_views, lit_colors, read_people, transform
+from .depth import depth_maps, taught_depth, to_taught_depth
+from .face_fits import Region
+from .frozen_body import FrozenBody
+from .people.dress import vertex_normals
+from .people.heads import HeadPlace
+
+FINE_SIZE_PX = 1024
+SPREAD_M = 0.06
+"""Over so much around the head's box its movement runs into the body's."""
+SLACK = 0.15
+"""How much further than the region of the true face the kept features reach, for fits with errors."""
+WINDOW_PX = 384
+WINDOW_MARGIN_PX = 24
+"""Points lie at least so far inside a window: the encoder sees what is around them."""
+SURFACE_NOISE_M = 0.005
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of a feature map: features (C, h, w) half, first texel (x, y), side of the whole map."""
+
+    features: Tensor
+    first: tuple[int, int]
+    size: int
+
+    def place(self, points: Tensor) -> Tensor:
+        """View points (..., 3) in coordinates for `sample_features` of the crop, aligned corners."""
+        texel = (points[..., :2] + 1) / 2 * (self.size - 1)
+        height, width = self.features.shape[1:]
+        last = torch.tensor([width - 1, height - 1], device=points.device)
+        first = torch.tensor(self.first, device=points.device)
+        return torch.cat([2 * (texel - first) / last - 1, points[..., 2:]], -1)
+
+    def samples(self, points: Tensor) -> Tensor:
+        """Features (C, N) at view points (N, 3)."""
+        return sample_features(self.features[None].float(), self.place(points)[None])[0]
+
+
+def cropped(features: Tensor, low: np.ndarray, high: np.ndarray) -> Crop:
+    """The texels of a map (C, S, S) that view points between two corners (2,) need."""
+    size = features.shape[-1]
+    first = np.floor((np.maximum(low, -1) + 1) / 2 * (size - 1)).astype(int).clip(0, size - 2)
+    last = np.ceil((np.minimum(high, 1) + 1) / 2 * (size - 1)).astype(int).clip(first + 1, size - 1)
+    part = features[:, first[1] : last[1] + 1, first[0] : last[0] + 1]
+    return Crop(part.half().clone(), (int(first[0]), int(first[1])), size)
+
+
+@dataclass(frozen=True)
+class Belief:
+    """Where the encoder believes a body and its head to be.
+
+    Attributes
+    ----------
+    depth, taught : (2, S, S) front and back, true and as the encoder has them; known (1, S, S).
+    head_move : what a true head is moved by along z, view units.
+    """
+
+    depth: Tensor
+    known: Tensor
+    taught: Tensor
+    head_move: float
+
+    def moved(self, points: Tensor, share: Tensor) -> Tensor:
+        """True view points (N, 3), of which `share` (N,) moves as the head, where the encoder has them."""
+        maps = (self.depth.float(), self.known.float(), self.taught.float())
+        body = to_taught_depth(points[None], *(m[None] for m in maps))[0]
+        z = share * (points[:, 2] + self.head_move) + (1 - share) * body[:, 2]
+        return torch.cat([points[:, :2], z[:, None]], 1)
+
+
+@dataclass(frozen=True)
+class ShapeView:
+    """A picture for the joint shape head."""
+
+    view_from_world: Tensor
+    size_m: float
+    crop: Crop
+    belief: Belief
+
+
+@dataclass(frozen=True)
+class ColorWindow:
+    """A window of the large picture for the fine colour network.
+
+    Attributes
+    ----------
+    image : (4, W, W) uint8 straight RGB and mask.
+    first : column and row of its first pixel in the picture of side `FINE_SIZE_PX`.
+    points : (N, 3) view coordinates, where the encoder has them; colors (N, 3), coarse (N, C) half.
+    is_head : (N,) bool.
+    """
+
+    image: Tensor
+    first: tuple[int, int]
+    points: Tensor
+    colors: Tensor
+    coarse: Tensor
+    is_head: Tensor
+
+
+@dataclass(frozen=True)
+class ColorView:
+    """A picture for the fine colour network: windows at the head and elsewhere."""
+
+    view_from_world: Tensor
+    size_m: float
+    head_move: float
+    sh: Tensor
+    change: augment.ColorChange
+    windows: list[ColorWindow]
+
+
+def head_share(place: HeadPlace, world: np.ndarray) -> np.ndarray:
+    """How far world points (N, 3) move with the head: 1 in its box, 0 from `SPREAD_M` around it on."""
+    own = place.from_world(world)
+    beyond = np.maximum(np.maximum(place.box[0] - own, own - place.box[1]), 0)
+    return np.clip(1 - np.linalg.norm(beyond, axis=1) / SPREAD_M, 0, 1).astype(np.float32)
+
+
+def facing_vertices(view_vertices: np.ndarray, triangles: np.ndarray, least: float = 0.5) -> np.ndarray:
+    """Which vertices (N,) of a face in the view look at the camera."""
+    normals = vertex_normals(view_vertices.astype(np.float32), triangles)
+    # The view is left-handed, a flipped one is not: the face itself tells which way is out.
+    sign = np.sign(np.sum(normals * (view_vertices - view_vertices.mean(axis=0)), axis=1).mean())
+    return np.asarray(sign * normals[:, 2] > least)
+
+
+def head_move(taught: Tensor, face: Tensor, triangles: np.ndarray) -> float:
+    """The median error of the believed front (2, S, S) over the vertices of a face (N, 3) that are seen."""
+    seen = face[torch.from_numpy(facing_vertices(face.numpy(), triangles))]
+    size = 2 * taught.shape[-1]
+    grid = (seen[None, None, :, :2] * (size - 1) / (size - 2)).float()
+    front = F.grid_sample(taught[None, :1].float(), grid, padding_mode="border", align_corners=True)[0, 0, 0]
+    return float((front - seen[:, 2]).median())
+
+
+@dataclass(frozen=True)
+class HeadSubject:
+    """A subject's head from `head.npz`, and its folder."""
+
+    folder: Path
+    place: HeadPlace
+    arrays: dict[str, np.ndarray]
+
+    @staticmethod
+    def read(folder: Path) -> HeadSubject:
+        """Raises `FileNotFoundError` where the subject was generated without `--heads`."""
+        path = folder / "head.npz"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: generate the people with --heads")
+        with np.load(path) as data:
+            arrays = dict(data)
+        place = HeadPlace(arrays["rotation"], arrays["translation"], arrays["box"])
+        return HeadSubject(folder, place, arrays)
+
+
+def encode_subject(
+    folder: Path, body: FrozenBody, triangles: np.ndarray, margin: float, changed: bool, coarse_layers: int
+) -> tuple[list[ShapeView], list[ColorView]]:
+    """All views of a subject that show its whole face.
+
+    Parameters
+    ----------
+    triangles : of the face model.
+    margin : of the face region.
+    changed : whether the pictures are changed as photographs are; else they stay as generated.
+    """
+    head = HeadSubject.read(folder)
+    people = read_people([folder], torch.device("cpu"), FINE_SIZE_PX)
+    dense = replace(
+        people,
+        **{
+            name: torch.cat([getattr(people, name), torch.from_numpy(head.arrays[name])[None]], 1)
+            for name in ("surface_points", "surface_normals", "surface_albedo")
+        },
+    )
+    shapes, colors = [], []
+    for number in range(people.num_views):
+        index = torch.tensor([number])
+        if changed:
+            frame = augment.FrameChange.random(people.is_cut[index])
+        else:
+            frame = augment.FrameChange.identity(1, index.device)
+        views = cut_views(people, index, frame)
+        face = transform(views.view_from_world, torch.from_numpy(head.arrays["face_vertices"])[None])[0]
+        if float(face[:, :2].abs().max()) > 1:
+            continue
+        change, rgb, mask = _photographed(views.image, changed)
+        image = F.avg_pool2d(augment.encoder_input(rgb, mask), FINE_SIZE_PX // body.image_size_px)
+        shape_map, color_map = body.shape_encoder(image), body.color_encoder(image)
+        depth, known = depth_maps(dense, views, shape_map.shape[-1])
+        taught = taught_depth(shape_map, body.depth_scale)
+        move = head_move(taught[0], face, triangles)
+        belief = Belief(depth[0].half(), known[0].half(), taught[0].half(), move)
+        region = Region.around(face.numpy(), margin + SLACK)
+        crop = cropped(shape_map[0], region.low, region.high)
+        shapes.append(ShapeView(views.view_from_world[0], float(views.size_m), crop, belief))
+        windows = [
+            window
+            for at_head in (True, False)
+            if (
+                window := _color_window(
+                    dense, views, head, belief, body, (shape_map, color_map), coarse_layers,
+                    torch.cat([rgb, mask], 1)[0], change, at_head,
+                )  # fmt: skip
+            )
+        ]
+        if windows:
+            sh = people.sh[number]
+            colors.append(
+                ColorView(views.view_from_world[0], float(views.size_m), move, sh, change, windows)
+            )
+    return shapes, colors
+
+
+def _photographed(image: Tensor, changed: bool) -> tuple[augment.ColorChange, Tensor, Tensor]:
+    """The colour change of straight RGBA (1, 4, S, S), and RGB and mask as a photographer would give them."""
+    if not changed:
+        one = torch.ones(1, 1, 1)
+        return augment.ColorChange(one.expand(1, 3, 1), one, one), image[:, :3], image[:, 3:]
+    change = augment.ColorChange.random(1, image.device)
+    rgb = augment.camera(change(augment.over_background(image)))
+    return change, rgb, augment.ragged_mask(image[:, 3:], strongest_px=4)
+
+
+def _color_window(
+    people: People,
+    views: Views,
+    head: HeadSubject,
+    belief: Belief,
+    body: FrozenBody,
+    maps: tuple[Tensor, Tensor],
+    coarse_layers: int,
+    picture: Tensor,
+    change: augment.ColorChange,
+    at_head: bool,
+    num_points: int = 3000,
+) -> ColorWindow | None:
+    """A window around a random surface point of the head or of the rest; None where nothing is in sight."""
+    world = people.surface_points[0]
+    share = torch.from_numpy(head_share(head.place, world.numpy()))
+    noise = torch.randn(len(world), 1) * SURFACE_NOISE_M
+    true = transform(views.view_from_world, (world + people.surface_normals[0] * noise)[None])[0]
+    pixel = ((true[:, :2] + 1) * FINE_SIZE_PX - 1) / 2
+    wanted = (share == 1) if at_head else (share == 0)
+    inside = (true.abs() <= 1).all(1)
+    candidates = torch.nonzero(wanted & inside)[:, 0]
+    if len(candidates) == 0:
+        return None
+    center = pixel[candidates[int(torch.randint(len(candidates), ()))]]
+    # Four pixels make a texel of the fine map: windows start where texels do.
+    first = ((center - WINDOW_PX / 2) / 4).round().long().clamp(0, (FINE_SIZE_PX - WINDOW_PX) // 4) * 4
+    low, high = first + WINDOW_MARGIN_PX, first + WINDOW_PX - 1 - WINDOW_MARGIN_PX
+    near = torch.nonzero(inside & ((pixel >= low) & (pixel <= high)).all(1))[:, 0]
+    if len(near) < 200:
+        return None
+    rows = near[torch.randint(len(near), (num_points,))]
+    points = belief.moved(true[rows], share[rows])
+    albedo = people.surface_albedo[0, rows].float() / 255
+    lit = lit_colors(people, views.index, people.surface_normals[:, rows], albedo[None])
+    target = change(lit.transpose(1, 2))[0].T
+    coarse = body.coarse_activations(ColorNet.samples(maps[1], maps[0], points[None]), points[None, :, 2], coarse_layers)
+    column, row = int(first[0]), int(first[1])
+    part = picture[:, row : row + WINDOW_PX, column : column + WINDOW_PX]
+    return ColorWindow(
+        (part * 255).round().byte().clone(),
+        (column, row),
+        points,
+        target.half(),
+        coarse[0].T.half(),
+        share[rows] > 0.5,
+    )
+
+
+def save_views(path: Path, views: list[ShapeView] | list[ColorView]) -> None:
+    """Write the views of a subject; the file appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    torch.save([asdict(view) for view in views], partial)
+    partial.replace(path)
+
+
+def load_shape_views(path: Path) -> list[ShapeView]:
+    """What `save_views` wrote for the shape."""
+    return [
+        ShapeView(**{**entry, "crop": Crop(**entry["crop"]), "belief": Belief(**entry["belief"])})
+        for entry in torch.load(path, weights_only=True)
+    ]
+
+
+def load_color_views(path: Path) -> list[ColorView]:
+    """What `save_views` wrote for colour."""
+    return [
+        ColorView(
+            **{
+                **entry,
+                "change": augment.ColorChange(**entry["change"]),
+                "windows": [ColorWindow(**window) for window in entry["windows"]],
+            }
+        )
+        for entry in torch.load(path, weights_only=True)
+    ]

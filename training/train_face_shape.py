@@ -1,0 +1,111 @@
+"""Train the joint shape head and its face volume on a finished body (paper Sec. 4.2 and 4.3).
+
+    python -m training.train_face_shape --encoded encoded --data people --model face_model.safetensors \\
+        --out runs/face_shape --minutes 40
+
+`training/encode_heads.py` must have encoded the people. `--fusion` trains what the joint head is compared with.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import jiffexport.nets as nets
+from jiffexport.face_model import FaceModel, load_face_model
+
+from .face_fits import FitErrors
+from .fusion import FUSIONS, answers, build_net, checkpoint_kind, encode_faces
+from .head_samples import Example, TrainedView, read_views
+from .train_shape import train_options
+from .trainer import Losses, autocast, train
+
+
+def stacked(examples: list[Example]) -> Example:
+    """Examples as a batch."""
+    names = ("samples", "points", "labels", "weights", "face")
+    return Example(*(torch.stack([getattr(example, name) for example in examples]) for name in names))
+
+
+def predicted(net: nn.Module, batch: Example) -> dict[str, Tensor]:
+    return answers(net, batch.samples, encode_faces(net, batch.face), batch.points)
+
+
+def shape_loss(net: nn.Module, batch: Example) -> Losses:
+    """Mean squared error of the network's answer and of each branch's own."""
+    total = batch.weights.sum().clamp(min=1)
+    return {
+        name: ((occupancy - batch.labels) ** 2 * batch.weights).sum() / total
+        for name, occupancy in predicted(net, batch).items()
+    }
+
+
+@torch.no_grad()
+def score(net: nn.Module, views: list[TrainedView], model: FaceModel) -> dict[str, float]:
+    """Error on held-out people with faulty fits, the same points and faults always."""
+    rng = np.random.default_rng(0)
+    sums: dict[str, float] = {}
+    for view in views:
+        batch = stacked([view.example(rng, model, FitErrors(), 3000)])
+        with autocast(torch.device("cpu")):
+            losses = shape_loss(net, batch)
+        for name, value in losses.items():
+            sums[f"test_{name}"] = sums.get(f"test_{name}", 0.0) + float(value) / len(views)
+    return sums
+
+
+def argument_parser(description: str) -> argparse.ArgumentParser:
+    """The options that the programs for the face heads share."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=description, formatter_class=raw)
+    parser.add_argument("--encoded", type=Path, required=True, help="folder of encode_heads")
+    parser.add_argument("--data", type=Path, required=True, help="people generated with --heads")
+    parser.add_argument("--model", type=Path, required=True, help="face model")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoints and log; resumes what it finds")
+    parser.add_argument("--config", choices=("compact", "paper"), default="compact")
+    parser.add_argument("--minutes", type=float, help="budget in minutes of this machine")
+    parser.add_argument("--steps", type=int, help="budget in steps")
+    parser.add_argument("--batch", type=int, default=2, help="views a step")
+    parser.add_argument("--points", type=int, default=3000, help="query points a view")
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--subjects", type=int, help="read only so many training subjects")
+    parser.add_argument("--test-subjects", type=int, default=4, help="score on so many held-out subjects")
+    parser.add_argument("--save-every-s", type=float, default=120.0, help="seconds between checkpoints")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, help="of the CPU")
+    parser.add_argument("--provenance", default="", help="a sentence kept with the weights")
+    return parser
+
+
+def main() -> None:
+    parser = argument_parser(__doc__)
+    parser.add_argument("--fusion", choices=FUSIONS, default="mlp", help="mlp is what ships")
+    arguments = parser.parse_args()
+    torch.manual_seed(arguments.seed)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    model = load_face_model(arguments.model)
+    views = read_views(arguments.encoded / "train", arguments.data / "train", model, arguments.subjects)
+    held_out = read_views(arguments.encoded / "test", arguments.data / "test", model, arguments.test_subjects)
+    config = nets.COMPACT_FACE_SHAPE if arguments.config == "compact" else nets.PAPER_FACE_SHAPE
+    channels = len(views[0].view.crop.features)
+    config = replace(config, body=replace(config.body, feature_channels=channels))
+    net = build_net(config, arguments.fusion)
+    rng = np.random.default_rng(arguments.seed)
+
+    def loss(net: nn.Module) -> Losses:
+        drawn = rng.integers(len(views), size=arguments.batch)
+        examples = [views[i].example(rng, model, FitErrors(), arguments.points) for i in drawn]
+        return shape_loss(net, stacked(examples))
+
+    kind = checkpoint_kind(arguments.fusion)
+    train(kind, net, loss, train_options(arguments), lambda net: score(net, held_out, model))
+
+
+if __name__ == "__main__":
+    main()
