@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,12 @@ from safetensors.numpy import load as load_safetensors
 
 torch = pytest.importorskip("torch", reason="the export tests need torch (pip install .[export])")
 
-import build_engines  # noqa: E402
-from jiffexport import exported_graph  # noqa: E402
+from jiffexport import assemble, command, verification  # noqa: E402
 from jiffexport.assemble import BuildOptions, Frame, build_bundle, extend_bundle  # noqa: E402
 from jiffexport.bundle import read_bundle  # noqa: E402
 from jiffexport.checkpoint import load_face_regressor, load_face_shape, load_fine_color  # noqa: E402
 from jiffexport.errors import BundleError, FaceModelError, VerificationError  # noqa: E402
+from jiffexport.exported_graph import ExportedGraph  # noqa: E402
 from jiffexport.face_assembly import FaceSources  # noqa: E402
 from jiffexport.face_inputs import cut_face, find_landmarks, fitted_mesh  # noqa: E402
 from jiffexport.face_model import load_face_model  # noqa: E402
@@ -35,7 +35,7 @@ from jiffexport.nets.point_ops import (  # noqa: E402
     voxel_mean,
 )
 from jiffexport.nets.volume_frame import sample_volume, volume_frame  # noqa: E402
-from jiffexport.verify import EngineReport, compile_graph  # noqa: E402
+from jiffexport.verify import Example, compile_graph  # noqa: E402
 from reference import face_crop  # noqa: E402
 from small_face_model import NUM, small_model  # noqa: E402
 from untrained_checkpoints import (  # noqa: E402
@@ -322,7 +322,7 @@ def test_command_adds_the_face(tmp_path: Path, capsys: pytest.CaptureFixture[str
     face = save_face(tmp_path)
     arguments = ["--face-model", face.model, "--face-regressor", face.regressor, "--face-shape", face.shape]
     arguments += ["--out", options.out, "--photographs", options.photographs[0]]
-    assert build_engines.main([str(argument) for argument in arguments]) == 0
+    assert command.main([str(argument) for argument in arguments]) == 0
     assert "face_shape_unet" in capsys.readouterr().out
     assert "face" in json.loads((options.out / "bundle.json").read_text())
 
@@ -335,7 +335,7 @@ def test_command_with_a_part_of_the_face_is_refused(
     given: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        build_engines.parse_arguments([*given, "--out", "bundle"])
+        command.parse_arguments([*given, "--out", "bundle"])
     assert "needs --face-model, --face-regressor and --face-shape" in capsys.readouterr().err
 
 
@@ -388,14 +388,14 @@ def test_fine_colour_of_another_coarse_head_is_refused(tmp_path: Path) -> None:
 def test_a_broken_part_names_its_graph_and_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def strays(name: str, *arguments: object, **options: object) -> tuple[EngineReport, ...]:
-        if name == "face_shape_unet":
-            raise VerificationError(f"{name} on onnxruntime: largest relative error 1 exceeds 0.05")
-        return (EngineReport("onnxruntime", 0.0, 0.0, 1.0),)
+    def strays(graphs: Sequence[ExportedGraph]) -> list[ExportedGraph]:
+        unet = next(graph for graph in graphs if graph.name == "face_shape_unet")
+        wrong = tuple(Example(e.inputs, {k: 2 * v for k, v in e.outputs.items()}) for e in unet.examples)
+        return verification.verify_graphs([replace(unet, examples=wrong)])
 
-    monkeypatch.setattr(exported_graph, "verify_graph", strays)
+    monkeypatch.setattr(assemble, "verify_graphs", strays)
     options = build_options(tmp_path)
-    with pytest.raises(VerificationError, match="face_shape_unet"):
+    with pytest.raises(VerificationError, match="face_shape_unet on openvino: largest relative error"):
         build_bundle(options)
     assert not options.out.exists()
     (tmp_path / "face_model.safetensors").write_bytes(b"none")
