@@ -46,9 +46,7 @@ def test_the_first_graph_that_strays_is_named(
         return {name: values * factor for name, values in run(self, arrays).items()}
 
     monkeypatch.setattr(graph_class, "_run", strays)
-    with pytest.raises(
-        EngineError, match=r"'shape_encoder.onnx' on openvino \(cpu, fp32\) differs by 1.00e-02"
-    ):
+    with pytest.raises(EngineError, match=r"'shape_encoder.onnx' on openvino .* differs by 1.00e-02"):
         verify(bundle_dir, [photo], 64)
 
 
