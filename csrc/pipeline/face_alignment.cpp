@@ -90,25 +90,6 @@ void check_mesh(const Points& vertices, const Triangles& faces, const char* what
     }
 }
 
-// Area-weighted unit normals; zero where no triangle meets.
-std::vector<Vector> vertex_normals(const Points& vertices, const Triangles& faces) {
-    std::vector<Vector> normals(vertices.size(), Vector{});
-    for (const auto& face : faces) {
-        const Vector a = as_vector(vertices[face[0]]);
-        const Vector normal = cross(as_vector(vertices[face[1]]) - a, as_vector(vertices[face[2]]) - a);
-        for (const std::int32_t vertex : face) {
-            for (int axis = 0; axis < 3; ++axis) normals[vertex][axis] += normal[axis];
-        }
-    }
-    for (Vector& normal : normals) {
-        const double length = std::sqrt(dot(normal, normal));
-        if (length > 0.0) {
-            for (double& value : normal) value /= length;
-        }
-    }
-    return normals;
-}
-
 // Vertices of edges that only one triangle has: what lies beyond such a rim would all pair with it.
 std::vector<char> on_rim(const Points& vertices, const Triangles& faces) {
     std::vector<std::pair<std::int32_t, std::int32_t>> edges;
