@@ -279,7 +279,9 @@ def test_seeds_lead_to_what_the_coarse_level_cannot_see() -> None:
     surface = _core.extract_surface(Recorder(field), 64, coarse_stride=8, seeds=seeds)
     assert_closed_manifold(surface["vertices"], surface["faces"])
     assert np.abs(surface["vertices"] - [36, 44, 52]).max() <= 1.5
-    both = _core.extract_surface(field, 64, coarse_stride=8, seeds=np.array([[36, 45, 52], [12, 12, 13]], "i4"))
+    both = _core.extract_surface(
+        field, 64, coarse_stride=8, seeds=np.array([[36, 45, 52], [12, 12, 13]], "i4")
+    )
     assert_same_surface(both, _core.extract_surface(field, 64, dense=True))
 
 
