@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         "--resolution",
         type=int,
         default=ReconstructionOptions.resolution,
-        help="cells along a side of the frame: a multiple of 32 from 32 to 512",
+        help="cells along a side of the frame: a multiple of 32 from 32 to 1024",
     )
     reconstruct.add_argument(
         "--face",
