@@ -18,12 +18,12 @@ SUFFIXES = (".jpg", ".png")
 
 def print_stages(photo: Path, runs: dict[str, list[Reconstruction]]) -> None:
     """One line a stage, one column a choice of `face`."""
-    stages = dict.fromkeys(stage for results in runs.values() for result in results for stage in result.timings)
+    stages = dict.fromkeys(
+        stage for results in runs.values() for result in results for stage in result.timings
+    )
     columns = {
-        choice: {
-            stage: float(np.median([result.timings.get(stage, 0.0) for result in results])) for stage in stages
-        }
-        for choice, results in runs.items()
+        choice: {stage: float(np.median([time.get(stage, 0.0) for time in times])) for stage in stages}
+        for choice, times in timings.items()
     }
     status = runs["auto"][0].face.status
     print(f"{photo.name}, face {status}: ms")
@@ -34,7 +34,9 @@ def print_stages(photo: Path, runs: dict[str, list[Reconstruction]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("photos", nargs="*", type=Path, metavar="PHOTO")
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--resolution", type=int, default=256)

@@ -24,6 +24,7 @@ constexpr double kMinSeenShare = 0.2;  // of the facing vertices, with surface i
 constexpr double kMinKeptPairs = 0.9;  // share of the partners at the start that must remain
 constexpr double kDamping = 1e-5;      // keeps turns about a sphere's middle still
 constexpr double kConverged = 1e-7;    // metres
+constexpr double kRounding = 1e-6;     // metres: a residual that rises by less has not risen
 constexpr double kDegrees = 180.0 / 3.14159265358979323846;
 constexpr std::int64_t kChunk = 256;
 
@@ -353,7 +354,8 @@ FaceAlignmentStatus judged(const FaceAlignment& result, const FaceAlignmentOptio
     if (std::abs(result.scale_change) > options.max_scale_change) return FaceAlignmentStatus::kScaledTooFar;
     if (result.shift_m > options.max_shift_m) return FaceAlignmentStatus::kMovedTooFar;
     const double kept = kMinKeptPairs * static_cast<double>(result.num_pairs_start);
-    if (result.residual_m > result.residual_start_m || static_cast<double>(result.num_pairs) < kept) {
+    if (result.residual_m > result.residual_start_m + kRounding ||
+        static_cast<double>(result.num_pairs) < kept) {
         return FaceAlignmentStatus::kWorseThanStart;
     }
     if (result.residual_m > options.max_residual_m) return FaceAlignmentStatus::kTooFarFromSurface;
