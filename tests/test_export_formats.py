@@ -43,7 +43,7 @@ def test_every_form_is_verified_in_a_clean_process() -> None:
     assert forms == {
         ("onnx", "fp16"): {"openvino", "onnxruntime"},
         ("torchscript", "fp32"): {"torchscript"},
-        ("torchscript", "fp16"): {"torchscript"},
+        ("torchscript", "fp16"): set(),  # for GPUs
     }
 
 
@@ -99,8 +99,9 @@ def test_manifest_describes_every_form_and_the_core_accepts_it(built: Path) -> N
         variants = {v["file"]: v for v in manifest["graphs"][name]["variants"]}
         assert variants.keys() == {f"{name}.fp16.onnx", f"{name}.fp32.ts", f"{name}.fp16.ts"}
         assert variants.keys() <= files.keys()
-        for variant in variants.values():
-            assert 0 < variant["max_rel_error"] < 5e-2
+        for file, variant in variants.items():
+            assert ("max_rel_error" in variant) == (file != f"{name}.fp16.ts")
+            assert 0 < variant.get("max_rel_error", 1e-3) < 5e-2
         assert variants[f"{name}.fp32.ts"]["torch"] == torch.__version__.split("+")[0]
         assert variants[f"{name}.fp32.ts"]["max_rel_error"] < 5e-3
     assert load_bundle(str(built)).graphs == ["color_encoder", "shape_encoder"]
@@ -110,7 +111,7 @@ def test_engines_find_their_form_beside_the_graph(built: Path) -> None:
     image = np.random.default_rng(0).uniform(-1, 1, (1, 4, 32, 32)).astype(np.float32)
     path = str(built / "shape_encoder.onnx")
     expected = engines.create("onnxruntime").load(path).run({"image": image})
-    for name, precision in (("torchscript", "fp32"), ("torchscript", "fp16"), ("onnxruntime", "fp16")):
+    for name, precision in (("torchscript", "fp32"), ("onnxruntime", "fp16")):
         graph = engines.create(name, precision=precision).load(path)
         assert graph.inputs == {"image": (1, 4, 32, 32)} and graph.name == "shape_encoder.onnx"
         outputs = graph.run({"image": image})
@@ -118,6 +119,8 @@ def test_engines_find_their_form_beside_the_graph(built: Path) -> None:
         for key, values in expected.items():
             error = np.abs(outputs[key] - values).max() / np.abs(values).max()
             assert 0 < error < (1e-2 if precision == "fp16" else 1e-4)
+    with pytest.raises(EngineError, match="float16 on a CPU in a scalar loop; ask for device='cuda'"):
+        engines.create("torchscript", precision="fp16")
 
 
 def test_a_form_that_the_bundle_lacks_is_asked_for_by_its_command(bundle_dir: Path) -> None:

@@ -31,7 +31,6 @@ _CANDIDATES = [
     ("openvino", "cpu", "bf16", None),
     ("onnxruntime", "cpu", "fp16", "onnx"),
     ("torchscript", "cpu", "fp32", "torchscript"),
-    ("torchscript", "cpu", "fp16", "torchscript"),
     ("onnxruntime", "cuda", "fp32", None),
     ("onnxruntime", "cuda", "fp16", "onnx"),
     ("onnxruntime_tensorrt", "cuda", "fp32", None),

@@ -54,6 +54,10 @@ class TorchScriptEngine(Engine):
 
     def __init__(self, num_threads: int | None = None, device: str = "cpu", precision: str = "fp32") -> None:
         super().__init__(num_threads, device, precision)
+        if (device, precision) == ("cpu", "fp16"):
+            raise EngineError(
+                "torch computes float16 on a CPU in a scalar loop; ask for device='cuda' or precision='fp32'"
+            )
         if device == "cuda" and not torch.cuda.is_available():
             raise EngineError(
                 f"torch {torch.__version__} sees no CUDA GPU; check nvidia-smi and install torch with CUDA, "
