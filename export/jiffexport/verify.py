@@ -21,6 +21,8 @@ from .errors import VerificationError
 Tensors = Mapping[str, np.ndarray]
 RunGraph = Callable[[Tensors], Tensors]
 
+LEAST_MAGNITUDE = 1e-3
+"""An output that is as good as zero, as the matte of an empty picture, counts as this large."""
 NUM_TIMED_RUNS = 5
 ENOUGH_SECONDS = 2.0
 """No further run is timed after so long."""
@@ -45,7 +47,8 @@ class EngineReport:
     max_abs_error
         Largest difference from the original, over all examples and outputs.
     max_rel_error
-        The same, each output's difference divided by that output's largest magnitude.
+        The same, each output's difference divided by that output's largest magnitude (but see
+        `LEAST_MAGNITUDE`).
     ms
         Shortest of a few runs on this machine.
     """
@@ -144,7 +147,7 @@ def _verify_on(
                 raise VerificationError(f"{name} on {engine}: {key!r} is not finite")
             error = float(np.abs(outputs[key] - expected).max())
             max_abs = max(max_abs, error)
-            max_rel = max(max_rel, error / max(float(np.abs(expected).max()), 1e-12))
+            max_rel = max(max_rel, error / max(float(np.abs(expected).max()), LEAST_MAGNITUDE))
     if max_rel > tolerance:
         raise VerificationError(
             f"{name} on {engine}: largest relative error {max_rel:.2e} exceeds {tolerance:.0e} "

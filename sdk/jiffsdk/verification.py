@@ -42,6 +42,8 @@ _CANDIDATES = [
 
 GRAPH_TOLERANCE = {"fp32": 1e-3, "fp16": 5e-2, "bf16": 5e-2}
 """Largest error of a graph, relative to its output's magnitude."""
+LEAST_MAGNITUDE = 1e-3
+"""An output that is as good as zero, as the matte of an empty picture, counts as this large."""
 SURFACE_TOLERANCE_VOXELS = 0.1
 COLOR_TOLERANCE = 0.01
 """Mean over the surface; colours from 0 to 1."""
@@ -270,7 +272,7 @@ def _compare_graph(engine: Engine, path: Path, examples: Sequence[Example], inpu
                 raise EngineError(f"{where} gives '{name}' that is not finite; export the bundle again")
             error = float(np.abs(outputs[name] - wanted).max())
             max_abs = max(max_abs, error)
-            max_rel = max(max_rel, error / max(float(np.abs(wanted).max()), 1e-12))
+            max_rel = max(max_rel, error / max(float(np.abs(wanted).max()), LEAST_MAGNITUDE))
     allowed = GRAPH_TOLERANCE[engine.precision]
     if max_rel > allowed:
         raise EngineError(
