@@ -86,6 +86,8 @@ CASES: list[tuple[str, dict[str, Any], tuple[int, ...], list[np.ndarray]]] = [
     ),
     ("Sigmoid", {}, (3, 4), []),
     ("Tanh", {}, (3, 4), []),
+    ("Neg", {}, (3, 4), []),
+    ("Abs", {}, (3, 4), []),
     ("Div", {}, (3, 4), [weights(4)]),
     ("Sub", {}, (3, 4), [weights(3, 1)]),
 ]

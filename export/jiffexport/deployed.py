@@ -85,9 +85,9 @@ def _jiffsdk(*arguments: str) -> None:
         env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
     )
     if done.returncode != 0:
-        said = [line for line in done.stderr.splitlines() if line.startswith("jiff: error:")]
-        reason = said[-1].removeprefix("jiff: error: ") if said else f"exit code {done.returncode}"
-        raise VerificationError(reason)
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        said = [line for line in lines if line.startswith("jiff: error: ")] or [f"jiffsdk: {lines[-1]}"]
+        raise VerificationError(said[-1].removeprefix("jiff: error: "))
     if done.stdout.strip():
         for line in json.loads(done.stdout).get("notes", []):
             _log.info("%s", line)
