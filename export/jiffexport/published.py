@@ -153,7 +153,7 @@ class PublishedWeights:
 
     def widths(self, prefix: str) -> tuple[int, ...]:
         """Of the layers' outputs of an MLP whose layers are `{prefix}{i}`."""
-        indices = self.indices(re.escape(prefix) + r"(\d+)\.weight$")
+        indices = self.indices(re.escape(prefix) + r"(\d+)\.(?:weight|bias)$")
         if indices != list(range(len(indices))) or len(indices) < 2:
             raise CheckpointError(f"{self.path}: layers {prefix}0, {prefix}1, ... are not all there")
         return tuple(self.shape(f"{prefix}{i}.weight")[0] for i in indices)

@@ -144,7 +144,7 @@ def _photographs(parsed: argparse.Namespace, needed: bool = True) -> list[str]:
     return found
 
 
-def _flat(examples: dict[str, list[verification.Example]]) -> dict[str, np.ndarray]:
+def _flat(examples: dict[str, list[verification.Example]]) -> dict[str, Any]:
     """Keys `file|index|inputs or outputs|tensor`."""
     return {
         f"{file}|{index}|{side}|{name}": values

@@ -55,7 +55,7 @@ class OnnxRuntimeEngine(Engine):
     """The CPU or CUDA execution provider. fp16 runs the bundle's graphs of that precision."""
 
     name = "onnxruntime"
-    devices = ("cpu", "cuda")
+    devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
     precisions = ("fp32", "fp16")
     provider: ClassVar[dict[str, str]] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
     remedy: ClassVar[str] = "pip install onnxruntime-gpu in the place of onnxruntime"
@@ -92,7 +92,7 @@ class OnnxRuntimeTensorRtEngine(OnnxRuntimeEngine):
     """TensorRT inside of ONNX Runtime: builds an engine for the GPU at hand when a graph is loaded."""
 
     name = "onnxruntime_tensorrt"
-    devices = ("cuda",)
+    devices: ClassVar[tuple[str, ...]] = ("cuda",)
     provider: ClassVar[dict[str, str]] = {"cuda": "TensorrtExecutionProvider"}
     remedy: ClassVar[str] = "pip install onnxruntime-gpu tensorrt in the place of onnxruntime"
 

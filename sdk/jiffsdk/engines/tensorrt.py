@@ -12,7 +12,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -113,7 +113,7 @@ class TensorRtEngine(Engine):
     """Runs the `.engine` files of a bundle."""
 
     name = "tensorrt"
-    devices = ("cuda",)
+    devices: ClassVar[tuple[str, ...]] = ("cuda",)
     precisions = ("fp32", "fp16")
 
     def __init__(self, num_threads: int | None = None, device: str = "cuda", precision: str = "fp16") -> None:

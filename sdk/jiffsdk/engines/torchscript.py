@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -49,7 +49,7 @@ class TorchScriptEngine(Engine):
     """Runs the `.ts` files of a bundle. The number of threads is torch's own, for the whole process."""
 
     name = "torchscript"
-    devices = ("cpu", "cuda")
+    devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
     precisions = ("fp32", "fp16")
 
     def __init__(self, num_threads: int | None = None, device: str = "cpu", precision: str = "fp32") -> None:
