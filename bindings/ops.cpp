@@ -11,8 +11,8 @@
 #include "core/cpu_features.h"
 #include "core/threads.h"
 #include "ops/feature_sampling.h"
-#include "ops/implicit_query.h"
 #include "ops/marching_cubes.h"
+#include "ops/surface_check.h"
 #include "ops/surface_extraction.h"
 
 namespace py = pybind11;
@@ -21,12 +21,6 @@ namespace jiff::bindings {
 namespace {
 
 using FloatArray = py::array_t<float, py::array::c_style>;
-
-Tensor tensor_of(const FloatArray& array) {
-    Tensor tensor(shape_of(array));
-    std::memcpy(tensor.data(), array.data(), sizeof(float) * tensor.size());
-    return tensor;
-}
 
 FloatArray sample(const py::array& map, const py::array& xy) {
     const FloatArray checked_map = checked_array<float>(map, {1, -1, -1, -1}, "map");
@@ -40,41 +34,6 @@ FloatArray sample(const py::array& map, const py::array& xy) {
     const py::gil_scoped_release release;
     sample_features(view, points, num_points, out, num_channels, 1);
     return samples;
-}
-
-HeadActivation activation_of(const std::string& name) {
-    if (name == "sigmoid") return HeadActivation::kSigmoid;
-    if (name == "tanh") return HeadActivation::kTanh01;
-    throw Error(ErrorCode::kInvalidArgument, "activation must be 'sigmoid' or 'tanh', got '" + name + "'");
-}
-
-ImplicitQuery make_query(const std::vector<std::pair<py::array, py::array>>& layers, float depth_scale,
-                         const std::string& activation) {
-    HeadConfig config;
-    config.depth_scale = depth_scale;
-    config.activation = activation_of(activation);
-    for (const auto& [weight, bias] : layers) {
-        config.layers.push_back({tensor_of(checked_array<float>(weight, {-1, -1}, "weight")),
-                                 tensor_of(checked_array<float>(bias, {-1}, "bias"))});
-    }
-    return ImplicitQuery(config);
-}
-
-FloatArray query(const ImplicitQuery& implicit, const std::vector<py::array>& maps, const py::array& points) {
-    std::vector<FloatArray> checked_maps;
-    std::vector<TensorView> views;
-    for (const py::array& map : maps) {
-        checked_maps.push_back(checked_array<float>(map, {1, -1, -1, -1}, "map"));
-        views.push_back(view_of(checked_maps.back()));
-    }
-    const FloatArray checked_points = checked_array<float>(points, {-1, 3}, "points");
-    const std::int64_t num_points = checked_points.shape(0);
-    FloatArray values({num_points, implicit.num_outputs()});
-    const float* from = checked_points.data();
-    float* to = values.mutable_data();
-    const py::gil_scoped_release release;
-    implicit.query(views, from, num_points, to);
-    return values;
 }
 
 py::tuple arrays_of(std::vector<std::array<float, 3>>&& vertices,
@@ -122,26 +81,92 @@ LatticeField field_of(const py::function& callable) {
     };
 }
 
-py::dict extract(const py::function& field, int resolution, float iso, int coarse_stride,
-                 float uncertain_band, bool dense, const std::optional<py::array>& columns,
-                 const ProgressCallback& progress) {
-    ExtractionOptions options{resolution, iso, coarse_stride, uncertain_band, dense, {}};
+// The same at any points, in lattice coordinates: callable((N, 3) float32) -> (N,) float32.
+ContinuousField continuous_field_of(const py::function& callable) {
+    return [&callable](const float* points, std::int64_t num_points, float* values) {
+        const py::gil_scoped_acquire acquire;
+        FloatArray array({num_points, std::int64_t{3}});
+        std::memcpy(array.mutable_data(), points, 3 * sizeof(float) * num_points);
+        const py::array returned = callable(array);
+        const FloatArray checked = checked_array<float>(returned, {num_points}, "the field's values");
+        std::memcpy(values, checked.data(), sizeof(float) * num_points);
+    };
+}
+
+ExtractionOptions extraction_options(int resolution, float iso, int coarse_stride, float uncertain_band,
+                                     const std::optional<py::array>& columns,
+                                     const std::optional<py::array>& seeds) {
+    ExtractionOptions options;
+    options.resolution = resolution;
+    options.iso = iso;
+    options.coarse_stride = coarse_stride;
+    options.uncertain_band = uncertain_band;
     if (columns) {
         const auto checked =
             checked_array<std::uint8_t>(*columns, {resolution + 1, resolution + 1}, "columns");
         options.columns.assign(checked.data(), checked.data() + checked.size());
     }
-    Surface surface;
-    {
-        const py::gil_scoped_release release;
-        surface = extract_surface(field_of(field), options, progress);
+    if (seeds) {
+        const auto checked = checked_array<std::int32_t>(*seeds, {-1, 3}, "seeds");
+        options.seeds.resize(checked.shape(0));
+        for (std::size_t i = 0; i < options.seeds.size(); ++i) {
+            const std::int32_t* seed = checked.data() + 3 * i;
+            options.seeds[i] = {seed[0], seed[1], seed[2]};
+        }
     }
+    return options;
+}
+
+py::dict dict_of(Surface&& surface) {
     py::dict result;
     const py::tuple arrays = arrays_of(std::move(surface.vertices), std::move(surface.faces));
     result["vertices"] = arrays[0];
     result["faces"] = arrays[1];
     result["num_queries_asked"] = surface.num_queries_asked;
     result["num_queries_ideal"] = surface.num_queries_ideal;
+    return result;
+}
+
+py::dict extract(const py::function& field, int resolution, float iso, int coarse_stride,
+                 float uncertain_band, bool dense, const std::optional<py::array>& columns,
+                 const std::optional<py::array>& seeds, int num_secant_steps,
+                 const std::optional<py::function>& continuous_field, const ProgressCallback& progress) {
+    ExtractionOptions options =
+        extraction_options(resolution, iso, coarse_stride, uncertain_band, columns, seeds);
+    options.dense = dense;
+    options.num_secant_steps = num_secant_steps;
+    if (continuous_field) options.continuous_field = continuous_field_of(*continuous_field);
+    Surface surface;
+    {
+        const py::gil_scoped_release release;
+        surface = extract_surface(field_of(field), options, progress);
+    }
+    return dict_of(std::move(surface));
+}
+
+py::dict check(const py::function& field, int resolution, float iso, int coarse_stride, float uncertain_band,
+               const std::optional<py::array>& columns, const std::optional<py::array>& seeds) {
+    const ExtractionOptions options =
+        extraction_options(resolution, iso, coarse_stride, uncertain_band, columns, seeds);
+    SurfaceCheck found;
+    {
+        const py::gil_scoped_release release;
+        found = check_surface(field_of(field), options);
+    }
+    py::list missed;
+    for (const MissedComponent& component : found.missed) {
+        py::dict entry;
+        entry["num_faces"] = component.num_faces;
+        entry["lowest"] = component.lowest;
+        entry["highest"] = component.highest;
+        missed.append(entry);
+    }
+    py::dict result;
+    result["followed"] = dict_of(std::move(found.followed));
+    result["dense"] = dict_of(std::move(found.dense));
+    result["num_components"] = found.num_components;
+    result["missed"] = missed;
+    result["is_rest_identical"] = found.is_rest_identical;
     return result;
 }
 
@@ -185,22 +210,23 @@ void bind_ops(py::module_& module) {
     });
     module.def("sample_features", &sample, py::arg("map"), py::arg("xy"),
                "Samples a map (1, C, H, W) at xy (N, 2) in view coordinates; returns (N, C).");
-    py::class_<ImplicitQuery>(module, "ImplicitQuery")
-        .def(py::init(&make_query), py::arg("layers"), py::arg("depth_scale") = 1.0f,
-             py::arg("activation") = "sigmoid", "Takes a list of (weight (out, in), bias (out,)).")
-        .def("query", &query, py::arg("maps"), py::arg("points"),
-             "Evaluates points (N, 3) on maps (1, C, H, W); returns (N, num_outputs).")
-        .def_property_readonly("num_feature_channels", &ImplicitQuery::num_feature_channels)
-        .def_property_readonly("num_outputs", &ImplicitQuery::num_outputs);
     module.def(
         "marching_cubes", &marching_cubes, py::arg("volume"), py::arg("iso"),
         "Runs over every cell of volume[z, y, x]; returns vertices (N, 3) as (x, y, z) and faces (M, 3).");
     module.def(
         "extract_surface", &extract, py::arg("field"), py::arg("resolution"), py::arg("iso") = 0.5f,
         py::arg("coarse_stride") = 0, py::arg("uncertain_band") = ExtractionOptions{}.uncertain_band,
-        py::arg("dense") = false, py::arg("columns") = py::none(), py::arg("progress") = ProgressCallback{},
+        py::arg("dense") = false, py::arg("columns") = py::none(), py::arg("seeds") = py::none(),
+        py::arg("num_secant_steps") = 0, py::arg("continuous_field") = py::none(),
+        py::arg("progress") = ProgressCallback{},
         "Extracts the surface of field((N, 3) int32 lattice points) -> (N,) float32. Returns vertices, "
         "faces, num_queries_asked and num_queries_ideal.");
+    module.def(
+        "check_surface", &check, py::arg("field"), py::arg("resolution"), py::arg("iso") = 0.5f,
+        py::arg("coarse_stride") = 0, py::arg("uncertain_band") = ExtractionOptions{}.uncertain_band,
+        py::arg("columns") = py::none(), py::arg("seeds") = py::none(),
+        "Compares the followed surface with the dense one. Returns both, num_components of the dense one, "
+        "the missed components (num_faces, lowest, highest), largest first, and is_rest_identical.");
     module.def("largest_component", &keep_largest, py::arg("vertices"), py::arg("faces"),
                "Keeps the connected component with the most faces.");
 }
