@@ -120,7 +120,7 @@ def test_unexpected_and_misshapen_tensors_are_named_as_in_the_file(tmp_path: Pat
     with pytest.raises(CheckpointError, match=r"'image_filter.l0.bias' must have shape \(128,\), got \(3,\)"):
         load_shape(save_published(tmp_path, "net_G", short))
     wide = {"image_filter.conv1.weight": torch.zeros(33, 3, 7, 7)}
-    with pytest.raises(CheckpointError, match="its tensors' shapes make no network: .*num_channels"):
+    with pytest.raises(CheckpointError, match="the shapes of its tensors make no network: .*num_channels"):
         load_shape(save_published(tmp_path, "net_G", wide))
 
 
