@@ -21,6 +21,7 @@ from jiffexport.passes import compute_in_fp16  # noqa: E402
 from jiffexport.report import table  # noqa: E402
 from jiffexport.to_onnx import module_to_onnx  # noqa: E402
 from jiffexport.to_tensorrt import check_request, installed_builder, is_buildable, to_tensorrt  # noqa: E402
+from jiffsdk.engines.variants import formats_of  # noqa: E402
 from small_published import FACE_SHAPE  # noqa: E402
 
 needs_rtx = pytest.mark.skipif(
@@ -92,7 +93,7 @@ def test_engines_of_the_default_bundle_are_built_for_sm_75_and_sm_86(tmp_path: P
         for variant in graph.variants:
             assert f".sm{variant.details['compute_capability']}.tensorrt_rtx-" in variant.file
             assert manifest["files"][variant.file]["num_bytes"] == len(variant.content) > 10_000
-    assert jiffsdk.engines.variants.formats_of(bundle) == {("tensorrt", "fp16")}
+    assert formats_of(bundle) == {("tensorrt", "fp16")}
 
 
 def test_an_engine_of_another_gpu_is_not_built_by_tensorrt_itself(monkeypatch: pytest.MonkeyPatch) -> None:
