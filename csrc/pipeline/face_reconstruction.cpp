@@ -17,6 +17,9 @@ constexpr double kSurfaceCellM = 0.006;
 constexpr double kSurfaceReachM = 0.06;
 constexpr int kResolutionStep = 32, kLeastResolution = 64, kMostResolution = 512;
 constexpr int kDilationPx = 8;
+// More than the alignment's own limit: hair, glasses and hats are part of the surface and not of the face
+// model.
+constexpr double kMostResidualM = 0.014;
 
 int surface_resolution(double size_m) {
     const int steps = static_cast<int>(std::ceil(size_m / kSurfaceCellM / kResolutionStep));
@@ -103,7 +106,10 @@ FaceResult FaceReconstruction::fit(const FramedPerson& person, const PointFuncti
     }
     stages.start("align_face", 0.5f);
     const Mesh surface = surface_around(begin, person, body, stages.inner());
-    result.alignment = align_face(fit.vertices, model.triangles(), start, surface.vertices, surface.faces);
+    FaceAlignmentOptions options;
+    options.max_residual_m = kMostResidualM;
+    result.alignment =
+        align_face(fit.vertices, model.triangles(), start, surface.vertices, surface.faces, options);
     result.status = name(result.alignment->status);
     result.mesh.vertices = placed(result.alignment->placement, fit.vertices);
     result.mesh.faces = model.triangles();
