@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "ops/surface_extraction.h"
+#include "pipeline/face_cover.h"
 #include "pipeline/frame_coordinates.h"
 #include "preprocess/framing.h"
 
@@ -57,6 +58,15 @@ Mesh surface_around(const Points& face, const FramedPerson& person, const PointF
     return mesh;
 }
 
+// Where points of the world are seen in the photo.
+std::vector<std::array<double, 2>> photo_places(const Points& world, const FramedPerson& person) {
+    const auto matrix = image_from_world(person.frame, person.size_m);
+    std::vector<std::array<double, 2>> places;
+    for (const auto& [x, y, z] : world)
+        places.push_back({matrix[0] * x + matrix[3], matrix[5] * y + matrix[7]});
+    return places;
+}
+
 bool is_finite(const Points& points) {
     return std::all_of(points.begin(), points.end(), [](const auto& point) {
         return std::isfinite(point[0]) && std::isfinite(point[1]) && std::isfinite(point[2]);
@@ -104,6 +114,13 @@ FaceResult FaceReconstruction::fit(const FramedPerson& person, const PointFuncti
         result.status = "turned_away";
         return result;
     }
+    const auto albedo = model.albedo(fit.coefficients);
+    const auto normals = vertex_normals(begin, model.triangles());
+    if (is_covered(person.rgb, model, photo_places(begin, person), normals,
+                   lit_colors(albedo, normals, fit.coefficients.light))) {
+        result.status = "covered";
+        return result;
+    }
     stages.start("align_face", 0.5f);
     const Mesh surface = surface_around(begin, person, body, stages.inner());
     FaceAlignmentOptions options;
@@ -114,8 +131,7 @@ FaceResult FaceReconstruction::fit(const FramedPerson& person, const PointFuncti
     result.mesh.vertices = placed(result.alignment->placement, fit.vertices);
     result.mesh.faces = model.triangles();
     result.mesh.colors =
-        lit_colors(model.albedo(fit.coefficients), vertex_normals(result.mesh.vertices, result.mesh.faces),
-                   fit.coefficients.light);
+        lit_colors(albedo, vertex_normals(result.mesh.vertices, result.mesh.faces), fit.coefficients.light);
     return result;
 }
 
