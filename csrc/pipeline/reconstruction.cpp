@@ -90,7 +90,7 @@ struct Head {
 };
 
 // Occupancy at lattice points, through the implicit function.
-LatticeField lattice_field(const ImplicitQuery& query, const std::vector<TensorView>& maps, int resolution) {
+LatticeField lattice_field(const ImplicitQuery& query, const FoldedMaps& maps, int resolution) {
     return [&query, &maps, resolution](const LatticePoint* points, std::int64_t num_points, float* values) {
         std::vector<float> view(static_cast<std::size_t>(num_points) * 3);
         const float step = 2.0f / static_cast<float>(resolution);
@@ -99,7 +99,7 @@ LatticeField lattice_field(const ImplicitQuery& query, const std::vector<TensorV
             view[3 * i + 1] = -1.0f + step * static_cast<float>(points[i].y);
             view[3 * i + 2] = -1.0f + step * static_cast<float>(points[i].z);
         }
-        query.query(maps, view.data(), num_points, values);
+        query.query(maps, nullptr, view.data(), num_points, values);
     };
 }
 
@@ -212,17 +212,17 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
     encoded["shape_encoder"] = parts_->encode("shape_encoder", frame_pixels);
     stages.start("encode_color", 0.55f);
     encoded["color_encoder"] = parts_->encode("color_encoder", frame_pixels);
-    const auto maps_of = [&](const Head& head) {
+    const auto fold_maps = [&](const Head& head) {
         std::vector<TensorView> maps;
         for (const auto& graph : head.features) maps.push_back(encoded.at(graph).at("features").view());
-        return maps;
+        return head.query.fold(maps);
     };
     result.size_m = metric_size(encoded.at("shape_encoder"), parts_->frame.size_m);
     result.image_from_world = image_from_world(crop, result.size_m);
 
     stages.start("extract", 0.95f);
     const Head& shape = parts_->heads.at("shape");
-    const auto shape_maps = maps_of(shape);
+    const FoldedMaps shape_maps = fold_maps(shape);
     ExtractionOptions extraction;
     extraction.resolution = options.resolution;
     extraction.dense = options.dense;
@@ -244,7 +244,7 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
     const auto view = to_view(surface.vertices, options.resolution);
     result.mesh = to_world(view, surface.faces, result.size_m);
     const Head& color = parts_->heads.at("color");
-    result.mesh.colors = colorize_vertices(color.query, maps_of(color), frame_pixels, view);
+    result.mesh.colors = colorize_vertices(color.query, fold_maps(color), frame_pixels, view);
 
     result.mask = std::move(person.values);
     stages.finish();

@@ -39,13 +39,13 @@ std::array<float, 3> frame_color(const Tensor& frame, float view_x, float view_y
 
 }  // namespace
 
-std::vector<std::array<float, 3>> colorize_vertices(const ImplicitQuery& head,
-                                                    const std::vector<TensorView>& maps, const Tensor& frame,
+std::vector<std::array<float, 3>> colorize_vertices(const ImplicitQuery& head, const FoldedMaps& maps,
+                                                    const Tensor& frame,
                                                     const std::vector<std::array<float, 3>>& view) {
     const auto num_points = static_cast<std::int64_t>(view.size());
     const std::int64_t num_outputs = head.num_outputs();
     std::vector<float> outputs(static_cast<std::size_t>(num_points * num_outputs));
-    head.query(maps, view.data()->data(), num_points, outputs.data());
+    head.query(maps, nullptr, view.data()->data(), num_points, outputs.data());
 
     std::vector<std::array<float, 3>> colors(view.size());
     for (std::int64_t i = 0; i < num_points; ++i) {
