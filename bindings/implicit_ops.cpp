@@ -71,6 +71,12 @@ FoldedArrays fold(const Query& implicit, const std::vector<py::array>& maps) {
     return {std::move(arrays), implicit.fold(views)};
 }
 
+void prepare(const FoldedArrays& folded, const py::array& points) {
+    const FloatArray checked = checked_array<float>(points, {-1, 3}, "points");
+    const py::gil_scoped_release release;
+    folded.maps.prepare(checked.data(), checked.shape(0));
+}
+
 // What stands for every point, checked and kept alive.
 struct PointArrays {
     FloatArray points;
@@ -138,7 +144,9 @@ FloatArray query_joint(const JointQuery& joint, const std::vector<py::array>& ma
 }  // namespace
 
 void bind_implicit_ops(py::module_& module) {
-    py::class_<FoldedArrays>(module, "FoldedMaps", "The feature maps of one image, for one function.");
+    py::class_<FoldedArrays>(module, "FoldedMaps", "The feature maps of one image, for one function.")
+        .def("prepare", &prepare, py::arg("points"),
+             "Folds the texels around points (N, 3), which a query would do otherwise.");
     py::class_<ImplicitQuery>(module, "ImplicitQuery")
         .def(py::init(&make_query), py::arg("layers"), py::arg("depth_scale") = 1.0f,
              py::arg("activation") = "sigmoid", py::arg("num_point_features") = 0,
