@@ -3,7 +3,9 @@
     python benchmarks/implicit_query.py [--threads 1] [--repeats 5] [--clock wall|cpu] [--json out.json]
 
 The baseline is what the published implementation does: `grid_sample`, then 1 x 1 convolutions, on batches of
-10 000 points. Both sides compute in float32 and are compared first. Columns:
+10 000 points. Both sides compute in float32 and are compared first. Points of body and face lie in
+neighbouring columns of a lattice of 256 (compact) or 512 (paper), colours are those of vertices of two sheets
+of such a mesh. Columns:
 
 - us: microseconds a point, ours on maps that are folded already; fold: milliseconds to fold the texels that
   these points touch, once an image and head.
@@ -78,17 +80,31 @@ class Row:
         return 2e-3 * self.folded_macs / self.gflops / self.ours_us
 
 
-def column_points(num_points: int, run_length: int, shuffled: bool = False) -> Points:
-    """Points of a surface: runs along the depth over neighbouring columns."""
-    num_runs = -(-num_points // run_length)
-    side = int(np.ceil(num_runs**0.5))
-    grid = np.stack(np.meshgrid(*[np.linspace(-0.6, 0.6, side)] * 2), axis=-1).reshape(-1, 2)[:num_runs]
-    rng = np.random.default_rng(1)
-    if shuffled:
-        grid = rng.permutation(grid)
-    xy = grid.repeat(run_length, axis=0)[:num_points]
-    z = rng.uniform(-0.5, 0.5, size=(num_points, 1))
+def grid_cells(num_cells: int, resolution: int) -> Points:
+    """(x, y) of neighbouring columns of the lattice, row by row: (N, 2)."""
+    side = int(np.ceil(num_cells**0.5))
+    y, x = np.divmod(np.arange(num_cells), side)
+    return ((np.stack([x, y], axis=1) - side / 2) * (2 / resolution)).astype(np.float32)
+
+
+def lattice_points(num_points: int, run_length: int, resolution: int) -> Points:
+    """Lattice points of a surface: `run_length` in each of neighbouring columns."""
+    xy = grid_cells(-(-num_points // run_length), resolution).repeat(run_length, axis=0)[:num_points]
+    z = np.random.default_rng(1).uniform(-0.5, 0.5, size=(num_points, 1))
     return np.concatenate([xy, z], axis=1).astype(np.float32)
+
+
+def mesh_vertices(num_points: int, resolution: int, shuffled: bool = False) -> Points:
+    """Vertices of two sheets, three in a column of cells: one on each of its edges."""
+    rng = np.random.default_rng(1)
+    sheet = grid_cells(-(-num_points // 6), resolution)
+    xy = np.concatenate([sheet, sheet]).repeat(3, axis=0)[:num_points]
+    along = rng.uniform(0, 2 / resolution, size=len(xy))
+    xy[0::3, 0] += along[0::3]
+    xy[1::3, 1] += along[1::3]
+    z = rng.uniform(-0.5, 0.5, size=(len(xy), 1))
+    vertices = np.concatenate([xy, z], axis=1).astype(np.float32)
+    return rng.permutation(vertices) if shuffled else vertices
 
 
 def build_cases(config_name: str, num_points: int) -> list[Case]:
@@ -223,15 +239,17 @@ def build_cases(config_name: str, num_points: int) -> list[Case]:
     face_color = JointHead(
         fine.face_head, channels_2d, fine.volume.feature_channels, num_colors, fine.depth_scale, "tanh"
     )
-    scattered, mixed = column_points(num_points, 1), column_points(num_points, 1, shuffled=True)
+    resolution = 256 if config_name == "COMPACT" else 512
+    vertices = mesh_vertices(num_points, resolution)
     for run_length in (1, 4, 64):
-        points = column_points(num_points, run_length)
+        points = lattice_points(num_points, run_length, resolution)
         add(f"body, {run_length} a column", body, [shape_map], 0, points)
-    add("face, 4 a column", face, [shape_map], 0, column_points(num_points, 4))
-    add("colour, vertices", color, [shape_map, color_map], 0, scattered)
-    add("colour, vertices shuffled", color, [shape_map, color_map], 0, mixed)
-    add("fine colour, vertices", fine_color, [fine_map], fine.coarse_channels, scattered)
-    add("face colour, vertices", face_color, [fine_map], fine.coarse_channels, scattered)
+    add("face, 4 a column", face, [shape_map], 0, lattice_points(num_points, 4, resolution))
+    add("colour", color, [shape_map, color_map], 0, vertices)
+    shuffled = mesh_vertices(num_points, resolution, shuffled=True)
+    add("colour, shuffled", color, [shape_map, color_map], 0, shuffled)
+    add("fine colour", fine_color, [fine_map], fine.coarse_channels, vertices)
+    add("face colour", face_color, [fine_map], fine.coarse_channels, vertices)
     return cases
 
 

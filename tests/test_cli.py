@@ -80,6 +80,7 @@ def test_json_reports_the_facts(reconstruct: list[str], capsys: pytest.CaptureFi
     )
     assert facts["queries"]["ideal"] <= facts["queries"]["asked"] <= 4 * facts["queries"]["ideal"]
     assert facts["timings_ms"]["total"] > 0 and facts["warnings"] == []
+    assert facts["face"]["status"] == "no_face_model" and facts["face"]["box"] is None
 
 
 def test_quiet_says_nothing(reconstruct: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,6 +179,7 @@ def test_info_lists_bundle_engines_and_processor(
     assert facts["version"] == jiffsdk.__version__
     assert facts["engines"] == jiffsdk.engines.available()
     assert facts["bundle"]["provenance"] == "written by a test"
+    assert facts["bundle"]["face"] is False and facts["bundle"]["fine_color"] is False
     assert facts["cpu"]["level"] in facts["cpu"]["supported"]
 
 
@@ -226,7 +228,7 @@ def test_a_terminal_sees_a_bar_that_goes_away(reconstruct: list[str]) -> None:
 
 def test_ctrl_c_ends_with_130_and_no_file(reconstruct: list[str], tmp_path: Path) -> None:
     terminal, program_side = pty.openpty()
-    reconstruct[-1] = "512"
+    reconstruct[-1] = "1024"
     process = start([*reconstruct, "--preview", str(tmp_path / "views.png")], program_side)
     os.close(program_side)
     text = read_terminal(terminal, until="extract")  # the bar shows that the work has begun

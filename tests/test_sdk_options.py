@@ -15,15 +15,15 @@ from figures import person, photograph
 from jiffsdk import EngineError, EngineOptions, OptionError, ReconstructionOptions, engines
 
 
-@pytest.mark.parametrize("resolution", [32, 64, 256, 512, np.int64(96)])
+@pytest.mark.parametrize("resolution", [32, 64, 256, 512, 1024, np.int64(96)])
 def test_allowed_resolutions(resolution: int) -> None:
     options = ReconstructionOptions(resolution=resolution)
     assert options.resolution == resolution and type(options.resolution) is int
 
 
-@pytest.mark.parametrize("resolution", [-32, 0, 16, 100, 255, 544, 10**9])
+@pytest.mark.parametrize("resolution", [-32, 0, 16, 100, 255, 1056, 10**9])
 def test_other_resolutions_are_refused_with_what_is_allowed(resolution: int) -> None:
-    with pytest.raises(OptionError, match=rf"32, 64, 96.*512\), got {resolution}; the nearest is \d+"):
+    with pytest.raises(OptionError, match=rf"32 from 32 to 1024, got {resolution}; the nearest is \d+"):
         ReconstructionOptions(resolution=resolution)
 
 
@@ -37,6 +37,20 @@ def test_a_resolution_must_be_a_whole_number(value: Any) -> None:
 def test_dilation_has_a_range(dilation_px: int) -> None:
     with pytest.raises(OptionError, match=f"silhouette_dilation_px .*got {dilation_px}"):
         ReconstructionOptions(silhouette_dilation_px=dilation_px)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"face": "on"}, r"face must be one of 'auto', 'off', got 'on'"),
+        ({"face": None}, r"face must be one of 'auto', 'off', got None"),
+        ({"face": "Off"}, r"got 'Off'; did you mean 'off'\?"),
+        ({"face_blend": "distanc"}, r"face_blend must be .*did you mean 'distance'\?"),
+    ],
+)
+def test_faces_are_asked_for_by_name(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        ReconstructionOptions(**given)
 
 
 @pytest.mark.parametrize("num_threads", [0, -2, 5000])

@@ -43,20 +43,10 @@ class ImplicitQuery {
     void query(const FoldedMaps& maps, const float* point_features, const float* points,
                std::int64_t num_points, float* values) const;
 
-    // The same on the maps themselves, folded for this call alone.
-    void query(const std::vector<TensorView>& maps, const float* point_features, const float* points,
-               std::int64_t num_points, float* values) const {
-        query(fold(maps), point_features, points, num_points, values);
-    }
-
     // The hidden activations after the first `num_layers` layers: [N, num_activations(num_layers)].
     // Points outside give 0, as above. The head has no point features and more than num_layers layers.
     void activations(const FoldedMaps& maps, const float* points, std::int64_t num_points,
                      std::int64_t num_layers, float* activations) const;
-    void activations(const std::vector<TensorView>& maps, const float* points, std::int64_t num_points,
-                     std::int64_t num_layers, float* values) const {
-        activations(fold(maps), points, num_points, num_layers, values);
-    }
     // Throws Error(kInvalidArgument) unless num_layers is at least 1 and less than the head's layers.
     std::int64_t num_activations(std::int64_t num_layers) const;
 

@@ -43,11 +43,6 @@ class JointQuery {
     // the points. Throws Error(kInvalidArgument) when maps, point features or volume do not fit.
     void query(const FoldedMaps& maps, const float* point_features, const VolumeSampler& volume,
                const VolumeFrame& frame, const float* points, std::int64_t num_points, float* values) const;
-    // The same on the maps themselves, folded for this call alone.
-    void query(const std::vector<TensorView>& maps, const float* point_features, const VolumeSampler& volume,
-               const VolumeFrame& frame, const float* points, std::int64_t num_points, float* values) const {
-        query(fold(maps), point_features, volume, frame, points, num_points, values);
-    }
 
   private:
     struct Packed;
