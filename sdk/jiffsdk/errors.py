@@ -69,6 +69,7 @@ _BY_CODE: dict[str, type[JiffError]] = {
     "bundle": BundleError,
     "engine": EngineError,
     "cancelled": Cancelled,
+    "output": OutputError,
 }
 
 
