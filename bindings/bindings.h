@@ -9,6 +9,7 @@ namespace jiff::bindings {
 void bind_face_detection(pybind11::module_& module);
 void bind_face_ops(pybind11::module_& module);
 void bind_face(pybind11::module_& module);
+void bind_implicit_ops(pybind11::module_& module);
 void bind_ops(pybind11::module_& module);
 void bind_pipeline(pybind11::module_& module);
 void bind_preprocess(pybind11::module_& module);

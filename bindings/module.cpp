@@ -31,6 +31,7 @@ PYBIND11_MODULE(_core, module) {
     bind_error(module);
     jiff::bindings::bind_face(module);
     jiff::bindings::bind_ops(module);
+    jiff::bindings::bind_implicit_ops(module);
     jiff::bindings::bind_face_ops(module);
     jiff::bindings::bind_pipeline(module);
     jiff::bindings::bind_preprocess(module);

@@ -71,6 +71,42 @@ def test_equals_the_reference(
     assert np.abs(values - expected).max() < TOLERANCE
 
 
+@pytest.mark.parametrize("run_lengths", [[1] * 150, [200, 60], [1, 5, 30] * 5])
+def test_features_of_each_point_stand_between_the_maps_and_depth(
+    simd_level: str, run_lengths: list[int]
+) -> None:
+    layers, maps = random_layers([14 + 6 + 1, 33, 9, 3]), random_maps([9, 5])
+    points = column_points(run_lengths)
+    features = np.random.default_rng(4).normal(size=(len(points), 6)).astype(np.float32)
+    query = _core.ImplicitQuery(layers, 1.28, "tanh", 6)
+    assert (query.num_feature_channels, query.num_point_features, query.num_outputs) == (14, 6, 3)
+    values = query.query(maps, points, features)
+    expected = reference.query(layers, maps, points, 1.28, "tanh", features)
+    assert np.abs(values - expected).max() < TOLERANCE
+    order = np.random.default_rng(0).permutation(len(points))
+    assert np.array_equal(query.query(maps, points[order], features[order]), values[order])
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+def test_activations_equal_the_reference(simd_level: str, num_layers: int) -> None:
+    layers, maps = random_layers([15, 33, 23, 7, 3]), random_maps([9, 5])
+    points = column_points([1, 5, 90, 1, 1])
+    points[3, 0], points[4, 2] = 1.5, np.nan
+    values = _core.ImplicitQuery(layers, 1.28).activations(maps, points, num_layers)
+    expected = reference.activations(layers, maps, points, num_layers, 1.28)
+    assert values.shape == expected.shape
+    assert (values[3] == 0).all()
+    assert np.isnan(values[4]).all()
+    assert np.nanmax(np.abs(values - expected)) < TOLERANCE
+
+
+def test_activations_are_those_of_hidden_layers() -> None:
+    query = _core.ImplicitQuery(random_layers([4, 8, 1]))
+    for num_layers in (0, 2):
+        with pytest.raises(_core.Error, match=f"hidden layers 1 to 1, got num_layers = {num_layers}"):
+            query.activations(random_maps([3]), np.zeros((1, 3), np.float32), num_layers)
+
+
 def test_a_point_has_one_result_whatever_its_neighbours(simd_level: str) -> None:
     query = _core.ImplicitQuery(random_layers([20, 48, 24, 2]))
     maps = random_maps([19])
@@ -177,6 +213,15 @@ def test_arguments_that_do_not_fit_are_named() -> None:
         query.query(random_maps([5]), np.zeros((1, 3), np.float32))
     with pytest.raises(_core.Error, match=r"points must have shape \[\*, 3\] .*got \[1, 2\]"):
         query.query(random_maps([3]), np.zeros((1, 2), np.float32))
+    with_features = _core.ImplicitQuery(random_layers([6, 8, 1]), num_point_features=2)
+    with pytest.raises(_core.Error, match="takes 2 features of each point, got none"):
+        with_features.query(random_maps([3]), np.zeros((1, 3), np.float32))
+    with pytest.raises(_core.Error, match=r"point_features must have shape \[1, 2\] .*got \[1, 3\]"):
+        with_features.query(random_maps([3]), np.zeros((1, 3), np.float32), np.zeros((1, 3), np.float32))
+    with pytest.raises(_core.Error, match="layer 0: .* one feature, 3 point features and the depth"):
+        _core.ImplicitQuery(random_layers([4, 8, 1]), num_point_features=3)
+    with pytest.raises(_core.Error, match="num_point_features must be 0 or more, got -2"):
+        _core.ImplicitQuery(random_layers([4, 8, 1]), num_point_features=-2)
     with pytest.raises(_core.Error, match="activation must be 'sigmoid' or 'tanh', got 'relu'"):
         _core.ImplicitQuery(random_layers([4, 8, 1]), 1.0, "relu")
 

@@ -224,7 +224,7 @@ def _marks(arm_span: float = 0.6) -> cameras.Landmarks:
     )
 
 
-@pytest.mark.parametrize("framing", cameras.FRAMINGS)
+@pytest.mark.parametrize("framing", sorted(set(cameras.FACE_FRAMINGS)))
 @pytest.mark.parametrize("arm_span", [0.5, 2.2])
 def test_framings_hold_the_head_and_end_where_they_say(framing: str, arm_span: float) -> None:
     marks = _marks(arm_span)
@@ -243,7 +243,7 @@ def test_framings_hold_the_head_and_end_where_they_say(framing: str, arm_span: f
 def test_training_views_are_half_full_half_frontal_and_stratified() -> None:
     chosen = cameras.sample_angles(np.random.default_rng(0), 12, "train")
     assert sum(framing == "full" for _, framing in chosen) == 6
-    assert {framing for _, framing in chosen} == set(cameras.FRAMINGS)
+    assert {framing for _, framing in chosen} == set(cameras.BODY_FRAMINGS)
     assert all(abs(yaw) <= 50 for yaw, _ in chosen[:6])
     assert [int((yaw + 180) // 60) for yaw, _ in chosen[6:]] == list(range(6))
 
@@ -256,6 +256,16 @@ def test_test_views_are_four_full_and_two_cut() -> None:
         assert len(full) == 4 and len(cut) == 2
         assert abs(full[0]) <= 20
         assert all(abs(yaw) <= 45 for yaw in cut)
+
+
+def test_views_for_the_face_show_it_from_all_sides_and_every_sixth_is_a_portrait() -> None:
+    chosen = cameras.sample_face_angles(np.random.default_rng(0), 12)
+    stratum = 2 * cameras.MAX_FACE_YAW_DEG / 12
+    strata = sorted(int((yaw + cameras.MAX_FACE_YAW_DEG) // stratum) for yaw, _ in chosen)
+    assert strata == list(range(12))
+    framings = [framing for _, framing in chosen]
+    assert framings.count("full") == 4 and framings.count("portrait") == 2
+    assert set(framings) == {*cameras.BODY_FRAMINGS, "portrait"}
 
 
 def _directions(num: int) -> np.ndarray:

@@ -26,7 +26,7 @@ REGION_MARGIN = 0.4
 def main() -> None:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument("--body", type=Path, required=True, help="a bundle, or shape.pt together with --color")
+    parser.add_argument("--body", type=Path, required=True, help="a bundle, or shape.pt and --color")
     parser.add_argument("--color", type=Path, help="color.pt")
     parser.add_argument("--model", type=Path, required=True, help="face model")
     parser.add_argument("--data", type=Path, required=True, help="people generated with --heads")
@@ -43,7 +43,7 @@ def main() -> None:
     triangles = load_face_model(arguments.model).triangles
     folders = sorted(path.parent for path in (arguments.data / arguments.split).glob("*/views.json"))
     if not folders:
-        raise SystemExit(f"no subjects in {arguments.data / arguments.split}: run generate_people --heads first")
+        raise SystemExit(f"no subjects in {arguments.data / arguments.split}: run generate_people --heads")
     for folder in tqdm(folders[: arguments.subjects], unit="person"):
         shape_path, color_path = (
             arguments.out / arguments.split / f"{folder.name}.{kind}.pt" for kind in ("shape", "color")

@@ -91,7 +91,8 @@ def _bundle_body(folder: Path, num_threads: int, precision: str) -> FrozenBody:
 
 def _bundle_head(folder: Path, entry: dict) -> ImplicitHead:
     widths = entry["widths"]
-    head = ImplicitHead(widths[0] - 1, tuple(widths[1:-1]), widths[-1], entry["depth_scale"], entry["activation"])
+    scale, activation = entry["depth_scale"], entry["activation"]
+    head = ImplicitHead(widths[0] - 1, tuple(widths[1:-1]), widths[-1], scale, activation)
     prefix = entry["prefix"] + "."
     tensors = load_file(folder / entry["file"])
     values = {k[len(prefix) :]: v.float() for k, v in tensors.items() if k.startswith(prefix)}

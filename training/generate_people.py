@@ -25,8 +25,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--heads",
         action="store_true",
-        help="people for the face heads: pictures of 1024 pixels that show the face, points on and around the "
-        "head, fewer on the body; 6 views unless said otherwise",
+        help="people for the face heads: pictures of 1024 pixels that show the face, points on and around "
+        "the head, fewer on the body; 6 views unless said otherwise",
     )
     parser.add_argument("--workers", type=int, default=1, help="processes, each with its own OpenGL context")
     parser.add_argument(

@@ -5,11 +5,11 @@ photographs are (`training/augment.py`). Of their maps the part around the head 
 colour windows of the large picture with points whose coarse activations are known. One file a subject and
 purpose, `OUT/{train,test}/00042.{shape,color}.pt`; `training/encode_heads.py` writes them.
 
-**Where the head is asked.** The encoder believes a head some centimetres off along the line of sight, and at run
-time the fit of the face is aligned to the surface that follows from that. So here the head, its mesh and the
-points asked move together, rigidly, by the mean error over the face: inside of the head the volume and the
-labels stay consistent to the millimetre. The body around moves as `training/depth.py` has it, and between the
-two, over the neck, one movement runs into the other, so that no seam is taught.
+**Where the head is asked.** The encoder believes a head some centimetres off along the line of sight, and at
+run time the fit of the face is aligned to the surface that follows from that. So here the head, its mesh and
+the points asked move together, rigidly, by the median error over the face: inside of the head the volume and
+the labels stay consistent to the millimetre. The body around moves as `training/depth.py` has it, and between
+the two, over the neck, one movement runs into the other, so that no seam is taught.
 """
 
 from __future__ import annotations
@@ -229,16 +229,22 @@ def encode_subject(
             for at_head in (True, False)
             if (
                 window := _color_window(
-                    dense, views, head, belief, body, (shape_map, color_map), coarse_layers,
-                    torch.cat([rgb, mask], 1)[0], change, at_head,
+                    dense,
+                    views,
+                    head,
+                    belief,
+                    body,
+                    (shape_map, color_map),
+                    coarse_layers,
+                    torch.cat([rgb, mask], 1)[0],
+                    change,
+                    at_head,
                 )  # fmt: skip
             )
         ]
         if windows:
             sh = people.sh[number]
-            colors.append(
-                ColorView(views.view_from_world[0], float(views.size_m), move, sh, change, windows)
-            )
+            colors.append(ColorView(views.view_from_world[0], float(views.size_m), move, sh, change, windows))
     return shapes, colors
 
 
@@ -288,7 +294,8 @@ def _color_window(
     albedo = people.surface_albedo[0, rows].float() / 255
     lit = lit_colors(people, views.index, people.surface_normals[:, rows], albedo[None])
     target = change(lit.transpose(1, 2))[0].T
-    coarse = body.coarse_activations(ColorNet.samples(maps[1], maps[0], points[None]), points[None, :, 2], coarse_layers)
+    samples = ColorNet.samples(maps[1], maps[0], points[None])
+    coarse = body.coarse_activations(samples, points[None, :, 2], coarse_layers)
     column, row = int(first[0]), int(first[1])
     part = picture[:, row : row + WINDOW_PX, column : column + WINDOW_PX]
     return ColorWindow(

@@ -136,11 +136,14 @@ def _trained_view(
     matrix = view.view_from_world.numpy()
     face = head["face_vertices"] @ matrix[:3, :3].T + matrix[:3, 3]
     region = Region.around(face, REGION_MARGIN + SLACK)
-    body = [np.concatenate([samples[f"{kind}_{what}"] for kind in ("near", "uniform")]) for what in ("points", "occupancy")]
+    body_points, body_occupancy = (
+        np.concatenate([samples[f"near_{what}"], samples[f"uniform_{what}"]])
+        for what in ("points", "occupancy")
+    )
     groups = {
         "near": (head["near_points"], head["near_occupancy"]),
         "around": (head["uniform_points"], head["uniform_occupancy"]),
-        "body": (body[0], body[1]),
+        "body": (body_points, body_occupancy),
     }
     labelled = {}
     for name, (world, occupancy) in groups.items():

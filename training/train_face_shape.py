@@ -3,7 +3,8 @@
     python -m training.train_face_shape --encoded encoded --data people --model face_model.safetensors \\
         --out runs/face_shape --minutes 40
 
-`training/encode_heads.py` must have encoded the people. `--fusion` trains what the joint head is compared with.
+`training/encode_heads.py` must have encoded the people. `--fusion` trains what the joint head is compared
+with.
 """
 
 from __future__ import annotations

@@ -5,24 +5,19 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "core/tensor.h"
+#include "ops/skip_mlp.h"
 
 namespace jiff {
 
-enum class HeadActivation { kSigmoid, kTanh01 };  // kTanh01: (tanh(v) + 1) / 2
-
-struct HeadLayer {
-    Tensor weight;  // [out, in]; in = previous out + raw input channels (raw input only for the first)
-    Tensor bias;    // [out]
-};
-
+// The raw channels of every layer are those of the feature maps, those given with each point, and depth.
 struct HeadConfig {
     std::vector<HeadLayer> layers;
     float depth_scale = 1.0f;
     HeadActivation activation = HeadActivation::kSigmoid;
+    std::int64_t num_point_features = 0;
 };
 
 class ImplicitQuery {
@@ -33,15 +28,26 @@ class ImplicitQuery {
     ImplicitQuery(ImplicitQuery&&) noexcept;
     ImplicitQuery& operator=(ImplicitQuery&&) noexcept;
 
-    std::int64_t num_feature_channels() const;
+    std::int64_t num_feature_channels() const;  // of the maps
+    std::int64_t num_point_features() const;
     std::int64_t num_outputs() const;
 
     // Evaluates `num_points` points. `maps` are the feature maps, each [1, C, H, W], concatenated along
     // channels in order; `points` is [N, 3] in view coordinates; `values` receives [N, num_outputs].
+    // `point_features` is [N, num_point_features]; none are needed where that is 0.
     // Points with |x| or |y| > 1 give 0. Results do not depend on order, batching or thread count.
     // Fast when equal (x, y) stand next to each other. Thread-safe.
+    void query(const std::vector<TensorView>& maps, const float* point_features, const float* points,
+               std::int64_t num_points, float* values) const;
     void query(const std::vector<TensorView>& maps, const float* points, std::int64_t num_points,
                float* values) const;
+
+    // The hidden activations after the first `num_layers` layers: [N, num_activations(num_layers)].
+    // Points outside give 0, as above. The head has no point features and more than num_layers layers.
+    void activations(const std::vector<TensorView>& maps, const float* points, std::int64_t num_points,
+                     std::int64_t num_layers, float* activations) const;
+    // Throws Error(kInvalidArgument) unless num_layers is at least 1 and less than the head's layers.
+    std::int64_t num_activations(std::int64_t num_layers) const;
 
   private:
     struct Packed;

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-FRAMINGS = ("full", "knees", "waist", "bust", "portrait")
+BODY_FRAMINGS = ("full", "knees", "waist", "bust")
+FACE_FRAMINGS = ("full", "portrait", "waist", "full", "bust", "knees")
+"""In the order in which views take them; the portrait shows too little of a body to learn one from."""
 MAX_FACE_YAW_DEG = 65.0
 
 
@@ -91,7 +93,7 @@ def sample_angles(rng: np.random.Generator, num_views: int, split: str) -> list[
         edges = np.linspace(low, high, count + 1)
         return [float(rng.uniform(edges[i], edges[i + 1])) for i in range(count)]
 
-    cuts = FRAMINGS[1:4]
+    cuts = BODY_FRAMINGS[1:]
     if split == "test":
         num_cut = num_views // 3
         num_full = num_views - num_cut
@@ -122,9 +124,10 @@ def sample_face_angles(rng: np.random.Generator, num_views: int) -> list[tuple[f
     spread evenly over 65 degrees to both sides.
     """
     edges = np.linspace(-MAX_FACE_YAW_DEG, MAX_FACE_YAW_DEG, num_views + 1)
-    yaws = rng.permutation([float(rng.uniform(low, high)) for low, high in zip(edges[:-1], edges[1:], strict=True)])
-    framings = ("full", "portrait", "waist", "full", "bust", "knees")
-    return [(float(yaw), framings[i % len(framings)]) for i, yaw in enumerate(yaws)]
+    yaws = [float(rng.uniform(low, high)) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    return [
+        (float(yaw), FACE_FRAMINGS[i % len(FACE_FRAMINGS)]) for i, yaw in enumerate(rng.permutation(yaws))
+    ]
 
 
 def frame_person(rng: np.random.Generator, framing: str, marks: Landmarks) -> tuple[float, float, float]:

@@ -7,11 +7,10 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from training.people.assets import Proxy
 from training.people.body import Array, Body, skin
-from training.people.materials import Material
+from training.people.materials import Material, reduced_texture
 
 SHEET_KINDS = ("clothes", "hair")
 DETAIL_BONES = ("head", "neck", "jaw", "eye.", "tongue", "wrist", "finger", "metacarpal", "oris", "levator")
@@ -278,8 +277,7 @@ def opaque_faces(proxy: Proxy, alpha_min: float) -> NDArray[np.bool_]:
     """Faces (F,) of which at least a third is texture above the alpha limit."""
     if proxy.texture is None:
         return np.ones(len(proxy.faces), dtype=bool)
-    with Image.open(proxy.texture) as image:
-        alpha = np.asarray(image.convert("RGBA").resize((256, 256), Image.Resampling.BOX))[..., 3] / 255.0
+    alpha = reduced_texture(proxy.texture, "RGBA")[..., 3] / 255.0
     corners = proxy.uv[proxy.uv_faces]
     bary = np.array([[4, 1, 1], [1, 4, 1], [1, 1, 4], [2, 2, 2]]) / 6.0
     places = np.einsum("pk,fka->fpa", bary, corners)

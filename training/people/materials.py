@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import colorsys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -99,13 +100,16 @@ def sample_cloth_color(rng: np.random.Generator, split: str) -> Color:
     return colorsys.hsv_to_rgb(hue / 360.0, float(saturation), float(value))
 
 
+@cache
+def reduced_texture(path: Path, mode: str) -> NDArray[np.uint8]:
+    """A texture at (256, 256, channels of the mode "RGB" or "RGBA"); read once, as decoding is slow."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert(mode).resize((256, 256), Image.Resampling.BOX))
+
+
 def texture_statistics(path: Path, uv: NDArray[np.float32]) -> tuple[float, Color]:
     """Mean luminance and mean colour (sRGB, 0..1) of a texture at texture coordinates (T, 2)."""
-    with Image.open(path) as image:
-        pixels = (
-            np.asarray(image.convert("RGB").resize((256, 256), Image.Resampling.BOX), dtype=np.float64)
-            / 255.0
-        )
+    pixels = reduced_texture(path, "RGB").astype(np.float64) / 255.0
     column = np.clip((uv[:, 0] % 1.0) * 256, 0, 255).astype(int)
     row = np.clip((1.0 - uv[:, 1] % 1.0) * 256, 0, 255).astype(int)
     color = pixels[row, column].mean(axis=0)

@@ -88,7 +88,8 @@ def _draw(
 ) -> SurfacePoints:
     """Points by area and `density`, where it is None by area with a fixed share on head and hands."""
     if density is None:
-        wanted = ((soup.is_detail.astype(float), DETAIL_SHARE), ((~soup.is_detail).astype(float), 1 - DETAIL_SHARE))
+        detail = soup.is_detail.astype(float)
+        wanted = ((detail, DETAIL_SHARE), (1 - detail, 1 - DETAIL_SHARE))
     else:
         wanted = ((density, 1.0),)
     groups = []
@@ -150,8 +151,8 @@ def exterior_points(
     """`num` points of the exterior surface and their albedo (num, 3) sRGB.
 
     Lashes and teeth are left out, and texels below a part's alpha limit are no surface. Points are even over
-    the surface but for a fixed share on head and hands, or as dense as `density` (F,) says of the triangles of
-    `parts_soup`.
+    the surface but for a fixed share on head and hands, or as dense as `density` (F,) says of the triangles
+    of `parts_soup`.
     """
     soup = parts_soup(parts)
     excluded = np.array([part.name.startswith(("eyelashes", "teeth")) for part in parts])

@@ -314,9 +314,7 @@ class Studio:
         if place is None:
             angles = cameras.sample_angles(rng, num, split)
         else:
-            angles = [
-                (yaw - place.yaw_deg, framing) for yaw, framing in cameras.sample_face_angles(rng, num)
-            ]
+            angles = [(yaw - place.yaw_deg, framing) for yaw, framing in cameras.sample_face_angles(rng, num)]
         for yaw, framing in angles:
             pitch = float(np.clip(rng.normal(0, 6), -18, 18))
             roll = float(np.clip(rng.normal(0, 2), -6, 6))
