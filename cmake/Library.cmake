@@ -46,7 +46,9 @@ target_include_directories(jiff_objects SYSTEM PRIVATE third_party)
 target_compile_definitions(jiff_objects PRIVATE JIFF_BUILDING ${engine_definitions})
 set_source_files_properties(csrc/io/mesh_files.cpp csrc/api/build_info.cpp
   PROPERTIES COMPILE_DEFINITIONS JIFF_VERSION="${PROJECT_VERSION}")
-target_compile_options(jiff_objects PRIVATE -Wall -Wextra -ffp-contract=off)
+# For tests with the debug information that abidw reads the interface from.
+target_compile_options(jiff_objects PRIVATE
+  -Wall -Wextra -ffp-contract=off $<$<BOOL:${JIFF_BUILD_TESTS}>:-g>)
 target_link_libraries(jiff_objects PRIVATE Threads::Threads ${engine_libraries})
 
 # A name of the application's own never meets one of ours: only jiff_* is visible from outside. While the

@@ -52,10 +52,10 @@ class HandleTable {
 
   private:
     [[noreturn]] void throw_invalid(const Handle* handle) const {
-        throw InvalidHandle(handle == nullptr
-                                ? "the " + kind_ + " is null; create it first"
-                                : "this is no " + kind_ +
-                                      " that is alive: it was freed, or comes from elsewhere; create another");
+        throw InvalidHandle(
+            handle == nullptr ? "the " + kind_ + " is null; create it first"
+                              : "this is no " + kind_ +
+                                    " that is alive: it was freed, or comes from elsewhere; create another");
     }
 
     std::string kind_;

@@ -143,11 +143,11 @@ Photo::Photo(const jiff_image* image, const jiff_image* mask) {
             throw Error(ErrorCode::kInvalidMask, "format of the mask is not JIFF_GRAY8; give one channel");
         }
         if (values.width_px != pixels.width_px || values.height_px != pixels.height_px) {
-            throw Error(ErrorCode::kInvalidMask,
-                        "the mask is " + std::to_string(values.width_px) + " x " +
-                            std::to_string(values.height_px) + " px, the image " +
-                            std::to_string(pixels.width_px) + " x " + std::to_string(pixels.height_px) +
-                            " px; give a mask of the image's size");
+            throw Error(ErrorCode::kInvalidMask, "the mask is " + std::to_string(values.width_px) + " x " +
+                                                     std::to_string(values.height_px) + " px, the image " +
+                                                     std::to_string(pixels.width_px) + " x " +
+                                                     std::to_string(pixels.height_px) +
+                                                     " px; give a mask of the image's size");
         }
         if (values.is_packed()) {
             view_.mask = values.top;

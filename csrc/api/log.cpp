@@ -22,7 +22,12 @@ Sink& sink() {
 void say(std::int32_t level, const std::string& message) {
     Sink& to = sink();
     const std::lock_guard<std::recursive_mutex> lock(to.mutex);
-    if (to.callback != nullptr) to.callback(level, message.c_str(), to.user_data);
+    if (to.callback == nullptr) return;
+    try {
+        to.callback(level, message.c_str(), to.user_data);
+    } catch (...) {
+        // What is only told must not fail what is done.
+    }
 }
 
 }  // namespace

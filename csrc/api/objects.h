@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "api/handles.h"
+#include "engine/registry.h"
 #include "jiff/jiff.h"
 #include "pipeline/bundle.h"
 #include "pipeline/reconstruction.h"
@@ -15,13 +16,16 @@
 namespace jiff::api {
 
 struct LoadedReconstructor {
+    LoadedReconstructor(const Bundle& bundle, const std::shared_ptr<Engine>& engine)
+        : reconstructor(bundle, engine), engine(registered_name(engine->name())) {}
+
     Reconstructor reconstructor;
     const char* engine;  // a name in jiff_engines()
 };
 
 struct FinishedReconstruction {
     Reconstruction result;
-    std::int32_t width_px, height_px;                     // of the photograph
+    std::int32_t width_px, height_px;                       // of the photograph
     std::vector<std::pair<std::string, double>> stages_ms;  // the result's timings, to be counted through
 };
 

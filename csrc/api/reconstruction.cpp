@@ -70,8 +70,8 @@ extern "C" jiff_status jiff_reconstruction_get_info(const jiff_reconstruction* r
     });
 }
 
-extern "C" jiff_status jiff_reconstruction_stage(const jiff_reconstruction* reconstruction,
-                                                 std::size_t index, const char** name, double* duration_ms) {
+extern "C" jiff_status jiff_reconstruction_stage(const jiff_reconstruction* reconstruction, std::size_t index,
+                                                 const char** name, double* duration_ms) {
     return guarded([&] {
         const auto found = reconstructions().get(reconstruction);
         require(name, "name");

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <filesystem>
 #include <mutex>
-#include <openvino/openvino.hpp>
+#include <openvino/core/version.hpp>
+#include <openvino/runtime/core.hpp>
+#include <openvino/runtime/properties.hpp>
 #include <utility>
 
 #include "core/status.h"
@@ -76,7 +78,8 @@ class OpenVinoGraph : public Graph {
             request_.infer();
             NamedTensors outputs;
             // The request keeps its output memory: copied before the next thread writes there.
-            for (const auto& [tensor, port] : outputs_) outputs.emplace(tensor, copy(request_.get_tensor(port)));
+            for (const auto& [tensor, port] : outputs_)
+                outputs.emplace(tensor, copy(request_.get_tensor(port)));
             return outputs;
         } catch (const ov::Exception& error) {
             fail("graph '" + name_ + "' failed: " + reason_of(error) + "; try another engine");

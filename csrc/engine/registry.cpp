@@ -19,7 +19,8 @@ constexpr KnownEngine kKnownEngines[] = {
 
 std::string listed_names() {
     std::string text;
-    for (const auto& engine : registered_engines()) text += (text.empty() ? "" : ", ") + std::string(engine.name);
+    for (const auto& engine : registered_engines())
+        text += (text.empty() ? "" : ", ") + std::string(engine.name);
     return text.empty() ? "none" : text;
 }
 
@@ -39,7 +40,7 @@ const RegisteredEngine& find(const std::string& name) {
 }  // namespace
 
 const std::vector<RegisteredEngine>& registered_engines() {
-    static const auto* const engines = new std::vector<RegisteredEngine>{
+    static const auto* const engines = new std::vector<RegisteredEngine> {
 #if defined(JIFF_HAVE_OPENVINO)
         {"openvino", openvino_version, create_openvino_engine},
 #endif
@@ -67,8 +68,8 @@ std::shared_ptr<Engine> create_engine(const std::string& name, const EngineOptio
     }
     if (name == "auto") {
         if (registered_engines().empty()) {
-            throw Error(ErrorCode::kEngine, std::string("this build of the library has no engine; ") +
-                                                kKnownEngines[0].remedy);
+            throw Error(ErrorCode::kEngine,
+                        std::string("this build of the library has no engine; ") + kKnownEngines[0].remedy);
         }
         return registered_engines().front().create(options);
     }

@@ -109,8 +109,7 @@ int main(int argc, char** argv) {
     try {
         const jiff::Reconstructor reconstructor(jiff::Bundle::open(argv[1]));
         NewestFrame newest;
-        std::thread reader(
-            [&] { read_frames(std::size_t(width_px) * std::size_t(height_px) * 3, newest); });
+        std::thread reader([&] { read_frames(std::size_t(width_px) * std::size_t(height_px) * 3, newest); });
         reconstruct_frames(reconstructor, width_px, height_px, argc == 5 ? std::atoi(argv[4]) : 128, newest);
         reader.join();
         return 0;

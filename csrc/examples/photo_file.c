@@ -88,7 +88,8 @@ static int load_png(FILE* file, jiff_image* image) {
 static long ppm_number(FILE* file) {
     int character = fgetc(file);
     long value = 0;
-    while (character == ' ' || character == '\t' || character == '\n' || character == '\r' || character == '#') {
+    while (character == ' ' || character == '\t' || character == '\n' || character == '\r' ||
+           character == '#') {
         if (character == '#')
             while (character != '\n' && character != EOF) character = fgetc(file);
         character = fgetc(file);

@@ -87,7 +87,8 @@ std::vector<float> vertex_normals(const MeshView& mesh) {
         const std::array<float, 3> normal = {u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2],
                                              u[0] * v[1] - u[1] * v[0]};  // twice the area long
         for (int corner = 0; corner < 3; ++corner) {
-            for (int axis = 0; axis < 3; ++axis) sums[3 * std::size_t(corners[corner]) + axis] += normal[axis];
+            for (int axis = 0; axis < 3; ++axis)
+                sums[3 * std::size_t(corners[corner]) + axis] += normal[axis];
         }
     }
     std::vector<float> normals(sums.size());
@@ -271,7 +272,8 @@ std::string encode(const MeshView& mesh, const std::string& path) {
     if (suffix == ".glb") return check_and(encode_glb);
     if (suffix == ".ply") return check_and(encode_ply);
     if (suffix == ".obj") return check_and(encode_obj);
-    refuse("cannot tell the mesh format of '" + path + "' by its suffix '" + suffix + "'; use .glb, .ply, .obj");
+    refuse("cannot tell the mesh format of '" + path + "' by its suffix '" + suffix +
+           "'; use .glb, .ply, .obj");
 }
 
 }  // namespace

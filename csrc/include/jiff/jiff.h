@@ -126,11 +126,11 @@ typedef struct jiff_bundle_info {
     size_t struct_size;
     const char* name;
     const char* version;
-    const char* license;    /* of the weights */
-    const char* provenance; /* what the weights were trained on */
-    double size_m;          /* metric side of the frame where no network estimates it */
-    double margin;          /* free around the figure, as a share of its longer side */
-    int32_t image_size_px;  /* side of the frame image */
+    const char* license;      /* of the weights */
+    const char* provenance;   /* what the weights were trained on */
+    double size_m;            /* metric side of the frame where no network estimates it */
+    double margin;            /* free around the figure, as a share of its longer side */
+    int32_t image_size_px;    /* side of the frame image */
     int32_t has_segmentation; /* 1: photographs need no mask */
     int32_t detects_faces;    /* 1: it holds a face detector */
     int32_t reserved;
@@ -228,11 +228,11 @@ typedef int32_t (*jiff_progress_callback)(const char* stage, float fraction, voi
 
 typedef struct jiff_reconstruct_options {
     size_t struct_size;
-    int32_t resolution;          /* cells along a side of the frame: a multiple of 32 from 32 to 512; 0: 256 */
-    int32_t keep_all_components; /* 1: keep also what is not connected to the largest part */
-    int32_t dense;               /* 1: evaluate every lattice point; slow, for checking */
-    int32_t silhouette_dilation_px; /* how far outside the silhouette the surface may lie, in pixels of the
-                                       frame image: 1 to 4096; 0: 8; -1: not at all */
+    int32_t resolution; /* cells along a side of the frame: a multiple of 32 from 32 to 512; 0: 256 */
+    int32_t keep_all_components;     /* 1: keep also what is not connected to the largest part */
+    int32_t dense;                   /* 1: evaluate every lattice point; slow, for checking */
+    int32_t silhouette_dilation_px;  /* how far outside the silhouette the surface may lie, in pixels of the
+                                        frame image: 1 to 4096; 0: 8; -1: not at all */
     jiff_progress_callback progress; /* or null */
     void* user_data;                 /* for `progress` */
 } jiff_reconstruct_options;
@@ -293,10 +293,11 @@ typedef struct jiff_reconstruction_info {
     size_t num_warnings;
 } jiff_reconstruction_info;
 
-#define JIFF_RECONSTRUCTION_INFO_INIT                                                                     \
-    {                                                                                                     \
-        sizeof(jiff_reconstruction_info),                                                                 \
-            {0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0}, 0.0, 0, 0, 0, 0 \
+#define JIFF_RECONSTRUCTION_INFO_INIT                                                                       \
+    {                                                                                                       \
+        sizeof(jiff_reconstruction_info),                                                                   \
+            {0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0}, 0.0, 0, 0, 0, \
+            0                                                                                               \
     }
 
 /* Fills *info, whose struct_size the caller set. */

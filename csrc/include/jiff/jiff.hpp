@@ -196,7 +196,7 @@ using Progress = std::function<bool(std::string_view stage, float fraction)>;
 struct ReconstructOptions {
     std::int32_t resolution = 256;  // cells along a side of the frame: a multiple of 32 from 32 to 512
     bool keep_all_components = false;
-    bool dense = false;                        // evaluate every lattice point; slow, for checking
+    bool dense = false;                       // evaluate every lattice point; slow, for checking
     std::int32_t silhouette_dilation_px = 8;  // 0 to 4096
     Progress progress;
 };
@@ -391,8 +391,8 @@ class Reconstructor {
             given.user_data = &listener;
         }
         jiff_reconstruction* handle = nullptr;
-        const jiff_status status = jiff_reconstruct(handle_.get(), &image.view(),
-                                                    mask == nullptr ? nullptr : &mask->view(), &given, &handle);
+        const jiff_status status = jiff_reconstruct(
+            handle_.get(), &image.view(), mask == nullptr ? nullptr : &mask->view(), &given, &handle);
         if (status != JIFF_OK) return detail::last_failure(status);
         return Reconstruction(handle);
     }
