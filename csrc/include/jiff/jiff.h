@@ -228,7 +228,7 @@ typedef int32_t (*jiff_progress_callback)(const char* stage, float fraction, voi
 
 typedef struct jiff_reconstruct_options {
     size_t struct_size;
-    int32_t resolution; /* cells along a side of the frame: a multiple of 32 from 32 to 512; 0: 256 */
+    int32_t resolution; /* cells along a side of the frame: a multiple of 32 from 32 to 1024; 0: 256 */
     int32_t keep_all_components;     /* 1: keep also what is not connected to the largest part */
     int32_t dense;                   /* 1: evaluate every lattice point; slow, for checking */
     int32_t silhouette_dilation_px;  /* how far outside the silhouette the surface may lie, in pixels of the

@@ -194,7 +194,7 @@ struct EngineOptions {
 using Progress = std::function<bool(std::string_view stage, float fraction)>;
 
 struct ReconstructOptions {
-    std::int32_t resolution = 256;  // cells along a side of the frame: a multiple of 32 from 32 to 512
+    std::int32_t resolution = 256;  // cells along a side of the frame: a multiple of 32 from 32 to 1024
     bool keep_all_components = false;
     bool dense = false;                       // evaluate every lattice point; slow, for checking
     std::int32_t silhouette_dilation_px = 8;  // 0 to 4096
