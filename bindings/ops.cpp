@@ -12,6 +12,7 @@
 #include "core/threads.h"
 #include "ops/feature_sampling.h"
 #include "ops/marching_cubes.h"
+#include "ops/surface_check.h"
 #include "ops/surface_extraction.h"
 
 namespace py = pybind11;
@@ -80,26 +81,92 @@ LatticeField field_of(const py::function& callable) {
     };
 }
 
-py::dict extract(const py::function& field, int resolution, float iso, int coarse_stride,
-                 float uncertain_band, bool dense, const std::optional<py::array>& columns,
-                 const ProgressCallback& progress) {
-    ExtractionOptions options{resolution, iso, coarse_stride, uncertain_band, dense, {}};
+// The same at any points, in lattice coordinates: callable((N, 3) float32) -> (N,) float32.
+ContinuousField continuous_field_of(const py::function& callable) {
+    return [&callable](const float* points, std::int64_t num_points, float* values) {
+        const py::gil_scoped_acquire acquire;
+        FloatArray array({num_points, std::int64_t{3}});
+        std::memcpy(array.mutable_data(), points, 3 * sizeof(float) * num_points);
+        const py::array returned = callable(array);
+        const FloatArray checked = checked_array<float>(returned, {num_points}, "the field's values");
+        std::memcpy(values, checked.data(), sizeof(float) * num_points);
+    };
+}
+
+ExtractionOptions extraction_options(int resolution, float iso, int coarse_stride, float uncertain_band,
+                                     const std::optional<py::array>& columns,
+                                     const std::optional<py::array>& seeds) {
+    ExtractionOptions options;
+    options.resolution = resolution;
+    options.iso = iso;
+    options.coarse_stride = coarse_stride;
+    options.uncertain_band = uncertain_band;
     if (columns) {
         const auto checked =
             checked_array<std::uint8_t>(*columns, {resolution + 1, resolution + 1}, "columns");
         options.columns.assign(checked.data(), checked.data() + checked.size());
     }
-    Surface surface;
-    {
-        const py::gil_scoped_release release;
-        surface = extract_surface(field_of(field), options, progress);
+    if (seeds) {
+        const auto checked = checked_array<std::int32_t>(*seeds, {-1, 3}, "seeds");
+        options.seeds.resize(checked.shape(0));
+        for (std::size_t i = 0; i < options.seeds.size(); ++i) {
+            const std::int32_t* seed = checked.data() + 3 * i;
+            options.seeds[i] = {seed[0], seed[1], seed[2]};
+        }
     }
+    return options;
+}
+
+py::dict dict_of(Surface&& surface) {
     py::dict result;
     const py::tuple arrays = arrays_of(std::move(surface.vertices), std::move(surface.faces));
     result["vertices"] = arrays[0];
     result["faces"] = arrays[1];
     result["num_queries_asked"] = surface.num_queries_asked;
     result["num_queries_ideal"] = surface.num_queries_ideal;
+    return result;
+}
+
+py::dict extract(const py::function& field, int resolution, float iso, int coarse_stride,
+                 float uncertain_band, bool dense, const std::optional<py::array>& columns,
+                 const std::optional<py::array>& seeds, int num_secant_steps,
+                 const std::optional<py::function>& continuous_field, const ProgressCallback& progress) {
+    ExtractionOptions options =
+        extraction_options(resolution, iso, coarse_stride, uncertain_band, columns, seeds);
+    options.dense = dense;
+    options.num_secant_steps = num_secant_steps;
+    if (continuous_field) options.continuous_field = continuous_field_of(*continuous_field);
+    Surface surface;
+    {
+        const py::gil_scoped_release release;
+        surface = extract_surface(field_of(field), options, progress);
+    }
+    return dict_of(std::move(surface));
+}
+
+py::dict check(const py::function& field, int resolution, float iso, int coarse_stride, float uncertain_band,
+               const std::optional<py::array>& columns, const std::optional<py::array>& seeds) {
+    const ExtractionOptions options =
+        extraction_options(resolution, iso, coarse_stride, uncertain_band, columns, seeds);
+    SurfaceCheck found;
+    {
+        const py::gil_scoped_release release;
+        found = check_surface(field_of(field), options);
+    }
+    py::list missed;
+    for (const MissedComponent& component : found.missed) {
+        py::dict entry;
+        entry["num_faces"] = component.num_faces;
+        entry["lowest"] = component.lowest;
+        entry["highest"] = component.highest;
+        missed.append(entry);
+    }
+    py::dict result;
+    result["followed"] = dict_of(std::move(found.followed));
+    result["dense"] = dict_of(std::move(found.dense));
+    result["num_components"] = found.num_components;
+    result["missed"] = missed;
+    result["is_rest_identical"] = found.is_rest_identical;
     return result;
 }
 
@@ -149,9 +216,17 @@ void bind_ops(py::module_& module) {
     module.def(
         "extract_surface", &extract, py::arg("field"), py::arg("resolution"), py::arg("iso") = 0.5f,
         py::arg("coarse_stride") = 0, py::arg("uncertain_band") = ExtractionOptions{}.uncertain_band,
-        py::arg("dense") = false, py::arg("columns") = py::none(), py::arg("progress") = ProgressCallback{},
+        py::arg("dense") = false, py::arg("columns") = py::none(), py::arg("seeds") = py::none(),
+        py::arg("num_secant_steps") = 0, py::arg("continuous_field") = py::none(),
+        py::arg("progress") = ProgressCallback{},
         "Extracts the surface of field((N, 3) int32 lattice points) -> (N,) float32. Returns vertices, "
         "faces, num_queries_asked and num_queries_ideal.");
+    module.def(
+        "check_surface", &check, py::arg("field"), py::arg("resolution"), py::arg("iso") = 0.5f,
+        py::arg("coarse_stride") = 0, py::arg("uncertain_band") = ExtractionOptions{}.uncertain_band,
+        py::arg("columns") = py::none(), py::arg("seeds") = py::none(),
+        "Compares the followed surface with the dense one. Returns both, num_components of the dense one, "
+        "the missed components (num_faces, lowest, highest), largest first, and is_rest_identical.");
     module.def("largest_component", &keep_largest, py::arg("vertices"), py::arg("faces"),
                "Keeps the connected component with the most faces.");
 }

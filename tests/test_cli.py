@@ -226,7 +226,7 @@ def test_a_terminal_sees_a_bar_that_goes_away(reconstruct: list[str]) -> None:
 
 def test_ctrl_c_ends_with_130_and_no_file(reconstruct: list[str], tmp_path: Path) -> None:
     terminal, program_side = pty.openpty()
-    reconstruct[-1] = "512"
+    reconstruct[-1] = "1024"
     process = start([*reconstruct, "--preview", str(tmp_path / "views.png")], program_side)
     os.close(program_side)
     text = read_terminal(terminal, until="extract")  # the bar shows that the work has begun

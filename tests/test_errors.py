@@ -107,9 +107,9 @@ def test_no_write_permission(reconstructor: Reconstructor) -> None:
         result.save("/proc/person.glb")
 
 
-@pytest.mark.parametrize("resolution", [100, 1024])
+@pytest.mark.parametrize("resolution", [100, 2048])
 def test_a_resolution_that_is_not_allowed(reconstructor: Reconstructor, resolution: int) -> None:
-    with pytest.raises(OptionError, match=rf"multiple of 32 from 32 to 512.*got {resolution}; the nearest"):
+    with pytest.raises(OptionError, match=rf"multiple of 32 from 32 to 1024.*got {resolution}; the nearest"):
         reconstructor(photograph(person()), resolution=resolution)
 
 

@@ -24,6 +24,7 @@ from training.people.dress import PosedBody  # noqa: E402
 from face_surfaces import relief_mesh  # noqa: E402
 from jiffexport.checkpoint import load_face_regressor  # noqa: E402
 from jiffexport.face_model import FaceModel  # noqa: E402
+from jiffexport.nets.face_regressor import FaceReading  # noqa: E402
 from reference.face_crop import face_crop_box  # noqa: E402
 
 SIDE_M = 0.22
@@ -160,13 +161,17 @@ def test_true_coefficients_have_no_geometric_loss(
     seen = train_face.project(parts.shape(coefficients), coefficients[:, 251:], SIDE_M)
     coefficients[:, 254:256] = (true - seen).mean(1)[:, :2]
     coefficients[:, 224:251] = batch.sh.transpose(1, 2).reshape(-1, 27)
-    losses = train_face.face_losses(coefficients, batch, parts, SIDE_M)
+    places = batch.vertices[:, model.landmarks, :2]
+    losses = train_face.face_losses(FaceReading(places, coefficients), batch, parts, SIDE_M)
     # The fit's own prior leaves a little: worst seen 0.02 of the distance of the eyes times the factors.
     for name, most in (("crop", 0.1), ("depth", 0.05), ("shape", 1e-4), ("turn", 1e-4), ("expression", 1e-5)):
         assert float(losses[name]) < most, name
-    assert float(losses["light"]) < 1e-5
+    assert float(losses["light"]) < 1e-5 and float(losses["places"]) == 0
     coefficients[:, 252] += 0.2
-    assert float(train_face.face_losses(coefficients, batch, parts, SIDE_M)["crop"]) > 0.3
+    moved = places + 0.1 * batch.unit[:, None, None] * torch.tensor([0.6, 0.8])
+    losses = train_face.face_losses(FaceReading(moved, coefficients), batch, parts, SIDE_M)
+    assert float(losses["crop"]) > 0.3
+    assert float(losses["places"]) == pytest.approx(5 * 0.1, rel=1e-4)
 
 
 def test_a_fit_finds_shape_and_pose(model: FaceModel) -> None:
@@ -252,6 +257,45 @@ def test_a_few_steps_make_a_checkpoint_that_resumes_and_exports(
         ("landmarks", "pose", "shape", "yaw"), 8
     )
     assert all(np.isfinite(values).all() for values in errors.values())
+
+
+def test_a_prepared_network_knows_the_models_landmarks(model: FaceModel) -> None:
+    net = train_face.nets.FaceRegressor(train_face.nets.COMPACT_FACE_REGRESSOR)
+    train_face.prepare(net, model)
+    coefficients = torch.zeros(1, 257)
+    coefficients[0, :3], coefficients[0, 80] = torch.tensor([0.5, -1.0, 2.0]), 0.7
+    pose = torch.tensor([0.1, -0.4, 0.2, 0.05, -0.03, 0.1])
+    coefficients[0, 251:] = pose
+    shape = model.shape(coefficients[0, :80].numpy(), coefficients[0, 80:144].numpy())[model.landmarks]
+    expected = train_face.project(torch.from_numpy(shape).float()[None], pose[None], SIDE_M)[..., :2]
+    torch.testing.assert_close(net.predicted_places(coefficients), expected, atol=1e-5, rtol=0)
+
+
+class ConstantRegressor(torch.nn.Module):
+    """Says of every crop that it shows the mean face, moved by `shift` to the right."""
+
+    config = train_face.nets.COMPACT_FACE_REGRESSOR
+
+    def __init__(self, shift: float) -> None:
+        super().__init__()
+        self.shift = shift
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        coefficients = torch.zeros(len(image), 257)
+        coefficients[:, 254] = self.shift
+        return coefficients
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.1])
+def test_a_second_pass_cuts_the_crop_around_the_first_fit(
+    model: FaceModel, people: FacePeople, shift: float
+) -> None:
+    # The second crop is moved by the shift, so the face lies so much farther to the left in it.
+    twice = train_face.measure(ConstantRegressor(shift), people, model, num_passes=2)
+    moved = train_face.measure(ConstantRegressor(2 * shift), people, model)
+    np.testing.assert_allclose(twice["landmarks"], moved["landmarks"], rtol=1e-4)
+    np.testing.assert_allclose(twice["pose"], moved["pose"], atol=1e-3)
+    assert twice["landmarks"].min() > 0
 
 
 def test_a_folder_without_pictures_is_named(model: FaceModel, tmp_path: Path) -> None:

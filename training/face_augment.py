@@ -114,9 +114,13 @@ def photographed(rgb: Tensor) -> Tensor:
         small = F.interpolate(rgb[rows], size=(small_px, small_px), mode="area")
         noisy = small + torch.randn_like(small) * float(torch.rand(()) ** 2) * 0.05
         rgb = rgb.index_copy(0, rows, F.interpolate(noisy, size=(size, size), mode="bilinear"))
-    length = 2 * int(torch.randint(1, 6, ())) + 1
-    moving = F.avg_pool2d(rgb, (1, length), stride=1, padding=(0, length // 2), count_include_pad=False)
-    rgb = rgb + _chosen(batch, 0.06) * (moving - rgb)
+    rows = (torch.rand(batch) < 0.06).nonzero()[:, 0]
+    if len(rows):
+        length = 2 * int(torch.randint(1, 6, ())) + 1
+        moving = F.avg_pool2d(
+            rgb[rows], (1, length), stride=1, padding=(0, length // 2), count_include_pad=False
+        )
+        rgb = rgb.index_copy(0, rows, moving)
     rgb = augment.ColorChange.random(batch, rgb.device)(rgb)
     grey = rgb.mean(1, keepdim=True)
     rgb = rgb + _chosen(batch, 0.04) * (grey - rgb)

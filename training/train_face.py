@@ -15,14 +15,19 @@ from torch import Tensor, nn
 
 import jiffexport.nets as nets
 from jiffexport.face_model import (
-    NUM_EXPRESSION,
     NUM_IDENTITY,
     NUM_LIGHT,
     NUM_TEXTURE,
     FaceModel,
     load_face_model,
 )
-from jiffexport.nets.face_regressor import POSE_START, project, rotation_from_angles
+from jiffexport.nets.face_regressor import (
+    NUM_SHAPE,
+    POSE_START,
+    FaceReading,
+    project,
+    rotation_from_angles,
+)
 
 from . import face_augment
 from .face_data import FaceBatch, FacePeople, load_faces, make_batch
@@ -31,10 +36,11 @@ from .trainer import Budget, Losses, TrainOptions, train
 
 ANGLE_SCALE, SHIFT_SCALE, LOG_SCALE = 0.35, 0.04, 0.06
 EXPRESSION_SCALE, LIGHT_SCALE = 0.15, 0.5
-NUM_SHAPE = NUM_IDENTITY + NUM_EXPRESSION
 LIGHT_START = NUM_SHAPE + NUM_TEXTURE
 SHAPE_UNIT_M = 0.005
 """Distances in the model's axes count in this unit: the faces' own spread."""
+REFINED_SHARE, REFINED_JITTER = 0.5, 0.3
+"""Of the crops, and of a detector's errors, where a crop is cut again around the landmarks of a first fit."""
 EVERY_VERTEX = 4
 """Losses look at the landmarks and at every fourth vertex."""
 
@@ -44,7 +50,7 @@ class TorchFaceModel:
 
     def __init__(self, model: FaceModel) -> None:
         others = np.arange(0, model.num_vertices, EVERY_VERTEX)
-        self.rows = np.concatenate([model.landmarks, others]).astype(np.int64)
+        self.rows = np.concatenate([model.landmarks, model.five_points.ravel(), others]).astype(np.int64)
         self.mean_shape = torch.from_numpy(model.mean_shape[self.rows])
         self.mean_texture = torch.from_numpy(model.mean_texture[self.rows])
         self.identity = torch.from_numpy(model.identity_basis[:, self.rows])
@@ -52,7 +58,10 @@ class TorchFaceModel:
         self.texture = torch.from_numpy(model.texture_basis[:, self.rows])
 
     def shape(self, coefficients: Tensor) -> Tensor:
-        """(B, 257) or (B, 144) -> vertices (B, L, 3) in metres; the 68 landmarks are the first."""
+        """(B, 257) or (B, 144) -> vertices (B, L, 3) in metres.
+
+        The 68 landmarks come first, then the five pairs whose middles are a detector's landmarks.
+        """
         identity = coefficients[:, : len(self.identity)]
         expression = coefficients[:, NUM_IDENTITY : NUM_IDENTITY + len(self.expression)]
         moved = torch.einsum("bk,kla->bla", identity, self.identity)
@@ -73,8 +82,16 @@ def light_of(coefficients: Tensor) -> Tensor:
     return coefficients[:, LIGHT_START : LIGHT_START + NUM_LIGHT].reshape(-1, 3, 9).transpose(1, 2)
 
 
-def initial_scale(net: nn.Module) -> None:
-    """Units of the network's last layer, so that all coefficients begin at about size one."""
+def prepare(net: nets.FaceRegressor, model: FaceModel) -> None:
+    """Give a new network the model's landmarks, and units in which coefficients begin at about size one."""
+    num_identity, num_expression = len(model.identity_basis), len(model.expression_basis)
+    basis = torch.zeros(NUM_SHAPE, len(model.landmarks), 3)
+    basis[:num_identity] = torch.from_numpy(model.identity_basis[:, model.landmarks])
+    basis[NUM_IDENTITY : NUM_IDENTITY + num_expression] = torch.from_numpy(
+        model.expression_basis[:, model.landmarks]
+    )
+    net.landmark_basis.copy_(basis)
+    net.landmark_mean.copy_(torch.from_numpy(model.mean_shape[model.landmarks]))
     scale, center = torch.ones(257), torch.zeros(257)
     scale[NUM_IDENTITY:NUM_SHAPE] = EXPRESSION_SCALE
     scale[LIGHT_START:POSE_START] = LIGHT_SCALE
@@ -91,6 +108,7 @@ def draw_batch(
     rng = np.random.default_rng(int(torch.randint(0, 2**31, ())))
     rows = rng.integers(0, people.num_pictures, batch)
     jitter = face_augment.detector_jitter(rng, people.yaw_deg[rows])
+    jitter[rng.random(batch) < REFINED_SHARE] *= REFINED_JITTER
     flips = rng.random(batch) < 0.5
     return make_batch(people, model, rows, flips, jitter, config.side_m, config.image_size_px)
 
@@ -102,8 +120,9 @@ def as_photographs(truth: FaceBatch, landmarks: NDArray[np.integer]) -> Tensor:
     return face_augment.beyond_photo(face_augment.photographed(rgb)) * 2 - 1
 
 
-def face_losses(coefficients: Tensor, truth: FaceBatch, model: TorchFaceModel, side_m: float) -> Losses:
-    """What is wrong with coefficients (B, 257): in the crop, in the model's axes, pose, albedo and light."""
+def face_losses(reading: FaceReading, truth: FaceBatch, model: TorchFaceModel, side_m: float) -> Losses:
+    """What is wrong with a reading: places, then the face in the crop, in its axes, pose, albedo, light."""
+    coefficients = reading.coefficients
     shape = model.shape(coefficients)
     pose = coefficients[:, POSE_START:]
     seen, true = project(shape, pose, side_m), truth.vertices[:, model.rows]
@@ -120,7 +139,9 @@ def face_losses(coefficients: Tensor, truth: FaceBatch, model: TorchFaceModel, s
     expression = (coefficients - truth_row(coefficients, truth))[:, NUM_IDENTITY:NUM_SHAPE].abs().mean()
     unused = coefficients[:, NUM_SHAPE + len(model.texture) : LIGHT_START].square().mean()
     spread = coefficients[:, NUM_SHAPE : NUM_SHAPE + len(model.texture)].square().mean()
+    missed = (reading.places - true[:, :68, :2]).norm(dim=2) / truth.unit[:, None]
     return {
+        "places": 5 * missed.mean(),
         "crop": 10 * in_crop,
         "depth": 2 * in_depth,
         "shape": 0.3 * own,
@@ -139,35 +160,43 @@ def truth_row(coefficients: Tensor, truth: FaceBatch) -> Tensor:
 
 @torch.no_grad()
 def measure(
-    net: nn.Module, people: FacePeople, model: FaceModel, num_pictures: int | None = None, batch: int = 40
+    net: nn.Module,
+    people: FacePeople,
+    model: FaceModel,
+    num_pictures: int | None = None,
+    num_passes: int = 1,
+    batch: int = 40,
 ) -> dict[str, NDArray[np.float64]]:
     """Errors of each picture: landmarks in percent of the eyes' distance, pose in degrees, shape in mm.
 
-    Crops are cut around landmarks with a detector's typical error; nothing else is changed.
+    Crops are cut around landmarks with a detector's typical error, and in further passes around those of the
+    fit before; nothing else is changed.
     """
     parts = TorchFaceModel(model)
     rng = np.random.default_rng(0)
     every = max(1, people.num_pictures // (num_pictures or people.num_pictures))
     rows_all = np.arange(0, people.num_pictures, every)
-    jitter = face_augment.detector_jitter(rng, people.yaw_deg[rows_all])
+    jitter_all = face_augment.detector_jitter(rng, people.yaw_deg[rows_all])
     found: dict[str, list[NDArray[np.float64]]] = {"landmarks": [], "pose": [], "shape": [], "yaw": []}
     for start in range(0, len(rows_all), batch):
-        rows = rows_all[start : start + batch]
-        truth = make_batch(
-            people, model, rows, np.zeros(len(rows), bool), jitter[start : start + batch],
-            net.config.side_m, net.config.image_size_px,
-        )  # fmt: skip
-        rgb = truth.image[:, :3] * truth.image[:, 3:] + 0.5 * (1 - truth.image[:, 3:])
-        coefficients = net(rgb * 2 - 1)
-        shape = parts.shape(coefficients)
-        seen = project(shape, coefficients[:, POSE_START:], net.config.side_m)[:, :68, :2]
-        error = (seen - truth.vertices[:, model.landmarks, :2]).norm(dim=2).mean(1) / truth.unit
+        rows, jitter = rows_all[start : start + batch], jitter_all[start : start + batch]
+        for _ in range(num_passes):
+            truth = make_batch(
+                people, model, rows, np.zeros(len(rows), bool), jitter,
+                net.config.side_m, net.config.image_size_px,
+            )  # fmt: skip
+            rgb = truth.image[:, :3] * truth.image[:, 3:] + 0.5 * (1 - truth.image[:, 3:])
+            coefficients = net(rgb * 2 - 1)
+            shape = parts.shape(coefficients)
+            seen = project(shape, coefficients[:, POSE_START:], net.config.side_m)[..., :2]
+            off = (seen - truth.vertices[:, parts.rows, :2]) / truth.unit[:, None, None]
+            jitter = off[:, 68:78].unflatten(1, (5, 2)).mean(2).double().numpy()
         between = (
             rotation_from_angles(coefficients[:, POSE_START : POSE_START + 3]).transpose(1, 2)
             @ truth.rotation
         )
         trace = between.diagonal(dim1=1, dim2=2).sum(1)
-        found["landmarks"].append(100 * error.double().numpy())
+        found["landmarks"].append(100 * off[:, :68].norm(dim=2).mean(1).double().numpy())
         found["pose"].append(torch.rad2deg(((trace - 1) / 2).clamp(-1, 1).acos()).double().numpy())
         own = (shape - parts.shape(truth.coefficients)).norm(dim=2).mean(1)
         found["shape"].append(1e3 * own.double().numpy())
@@ -207,13 +236,13 @@ def main(argv: list[str] | None = None) -> None:
     people = load_faces(arguments.data / "train", model, arguments.people)
     parts = TorchFaceModel(model)
     net = nets.FaceRegressor(nets.COMPACT_FACE_REGRESSOR).to(memory_format=torch.channels_last)
-    initial_scale(net)
+    prepare(net, model)
 
     def loss(net: nn.Module) -> Losses:
         truth = draw_batch(people, model, net.config, arguments.batch)
         image = as_photographs(truth, model.landmarks).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", enabled=False):  # bf16 halves the speed of small convolutions on a CPU
-            return face_losses(net(image), truth, parts, net.config.side_m)
+            return face_losses(net.read(image), truth, parts, net.config.side_m)
 
     options = TrainOptions(
         out=arguments.out,

@@ -39,13 +39,9 @@ std::int32_t SurfaceBuilder::vertex_on(const CellEdge& edge, int x, int y, int z
     const bool is_on_lower_plane = edge.axis != 2 && point[2] == z;
     if (vertex >= (is_on_lower_plane ? previous_layer_begin_ : layer_begin_)) return vertex;
 
-    const float first = corners[edge.first_corner], second = corners[edge.second_corner];
-    float parameter = (iso_ - first) / (second - first);
-    if (!(parameter > 0.001f)) parameter = 0.001f;  // also where infinite values leave no number
-    if (parameter > 0.999f) parameter = 0.999f;
     std::array<float, 3> position = {static_cast<float>(point[0]), static_cast<float>(point[1]),
                                      static_cast<float>(point[2])};
-    position[edge.axis] += parameter;
+    position[edge.axis] += crossing_parameter(corners[edge.first_corner], corners[edge.second_corner], iso_);
     vertex = static_cast<std::int32_t>(vertices.size());
     vertices.push_back(position);
     return vertex;

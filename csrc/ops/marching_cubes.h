@@ -21,6 +21,14 @@ const std::array<CellEdge, 12>& cell_edges();
 using CellTriangles = std::vector<std::array<std::int8_t, 3>>;
 const std::array<CellTriangles, 256>& marching_cubes_table();
 
+// Where between 0 and 1 the straight line from `first` to `second` takes the value `iso`, kept off the ends
+// so that no two vertices meet in a corner.
+inline float crossing_parameter(float first, float second, float iso) {
+    const float parameter = (iso - first) / (second - first);
+    if (!(parameter > 0.001f)) return 0.001f;  // also where infinite values leave no number
+    return parameter > 0.999f ? 0.999f : parameter;
+}
+
 // Grows a surface cell by cell. The crossing of a lattice edge becomes one vertex, shared by its cells.
 class SurfaceBuilder {
   public:

@@ -1,66 +1,136 @@
 #include "ops/sparse_lattice.h"
 
+#include <algorithm>
+#include <bitset>
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "core/status.h"
 
 namespace jiff {
+namespace {
 
-SparseLattice::SparseLattice(int resolution, const std::vector<std::uint8_t>& columns)
-    : resolution_(resolution), num_blocks_(resolution / kSide + 1), columns_(columns) {
-    blocks_.resize(static_cast<std::size_t>(num_blocks_) * num_blocks_ * num_blocks_);
+// Requested points lie in 1 … R - 1 along each axis, so that ten bits hold a coordinate. Ascending packed
+// points are sorted by (y, x, z).
+constexpr int kBits = 10;
+constexpr std::uint32_t kMask = (1u << kBits) - 1;
+
+std::uint32_t pack(int x, int y, int z) {
+    return static_cast<std::uint32_t>(y) << 2 * kBits | static_cast<std::uint32_t>(x) << kBits |
+           static_cast<std::uint32_t>(z);
 }
 
-SparseLattice::Block& SparseLattice::block_at(int x, int y, int z) {
-    std::unique_ptr<Block>& block = blocks_[block_index(x, y, z)];
-    if (!block) block = std::make_unique<Block>();
-    return *block;
+LatticePoint unpack(std::uint32_t packed) {
+    return {static_cast<std::int32_t>(packed >> kBits & kMask),
+            static_cast<std::int32_t>(packed >> 2 * kBits), static_cast<std::int32_t>(packed & kMask)};
 }
 
-bool SparseLattice::mark(int x, int y, int z, Mark mark) {
-    std::uint8_t& marks = block_at(x, y, z).marks[point_index(x, y, z)];
-    const bool is_new = (marks & mark) == 0;
-    marks |= mark;
-    return is_new;
+// By radix where there are enough of them to pay for the counting.
+void sort_packed(std::vector<std::uint32_t>& points, std::vector<std::uint32_t>& space) {
+    if (points.size() < 2048) {
+        std::sort(points.begin(), points.end());
+        return;
+    }
+    space.resize(points.size());
+    for (int shift = 0; shift < 3 * kBits; shift += kBits) {
+        std::array<std::uint32_t, kMask + 2> begin{};
+        for (const std::uint32_t point : points) ++begin[(point >> shift & kMask) + 1];
+        for (std::size_t digit = 1; digit < begin.size(); ++digit) begin[digit] += begin[digit - 1];
+        for (const std::uint32_t point : points) space[begin[point >> shift & kMask]++] = point;
+        points.swap(space);
+    }
+}
+
+std::int64_t num_bits(std::uint64_t word) { return static_cast<std::int64_t>(std::bitset<64>(word).count()); }
+
+constexpr std::uint64_t kFirstColumn = 0x0101010101010101u;  // x = 0 in every row
+constexpr std::uint64_t kFirstRow = 0xffu;                   // y = 0
+
+}  // namespace
+
+SparseLattice::SparseLattice(int resolution, float iso, const std::vector<std::uint8_t>& columns)
+    : resolution_(resolution), iso_(iso), num_blocks_along_side_(resolution / kSide + 1) {
+    const auto num = static_cast<std::size_t>(num_blocks_along_side_);
+    table_.resize(num * num * num, nullptr);
+    open_.resize(num * num, 0);
+    for (int y = 1; y < resolution; ++y) {
+        for (int x = 1; x < resolution; ++x) {
+            const bool is_open =
+                columns.empty() || columns[static_cast<std::size_t>(y) * (resolution + 1) + x] != 0;
+            open_[(y / kSide) * num + x / kSide] |= std::uint64_t{is_open} << bit_index(x, y);
+        }
+    }
+}
+
+SparseLattice::Slices SparseLattice::fixed_points(const LatticePoint& origin) const {
+    const std::uint64_t open =
+        open_[static_cast<std::size_t>(origin.y / kSide) * num_blocks_along_side_ + origin.x / kSide];
+    Slices fixed;
+    for (int k = 0; k < kSide; ++k) {
+        const int z = origin.z + k;
+        fixed[k] = z <= 0 || z >= resolution_ ? ~std::uint64_t{0} : ~open;
+    }
+    return fixed;
+}
+
+SparseLattice::Block& SparseLattice::make_block(int x, int y, int z) {
+    Block& block = blocks_.emplace_back();
+    block.number = static_cast<std::int32_t>(blocks_.size() - 1);
+    block.origin = {x / kSide * kSide, y / kSide * kSide, z / kSide * kSide};
+    block.requested = fixed_points(block.origin);
+    table_[table_index(x, y, z)] = &block;
+    return block;
+}
+
+void SparseLattice::set_value(Block& block, int x, int y, int z, float value) {
+    block.values[point_index(x, y, z)] = value;
+    block.inside[z % kSide] |= std::uint64_t{value > iso_} << bit_index(x, y);
 }
 
 void SparseLattice::evaluate_coarse(const LatticeField& field, int stride) {
     coarse_stride_ = stride;
     num_coarse_points_ = (resolution_ + stride - 1) / stride + 1;
-    std::vector<LatticePoint> points;
+    points_.clear();
     for (int y = stride; y < resolution_; y += stride) {
         for (int x = stride; x < resolution_; x += stride) {
-            for (int z = stride; z < resolution_; z += stride) {
-                if (!is_fixed(x, y, z)) points.push_back({x, y, z});
-            }
+            const std::uint64_t open =
+                open_[static_cast<std::size_t>(y / kSide) * num_blocks_along_side_ + x / kSide];
+            if ((open >> bit_index(x, y) & 1) == 0) continue;
+            for (int z = stride; z < resolution_; z += stride) points_.push_back({x, y, z});
         }
     }
-    std::vector<float> values;
-    evaluate_field(field, points, values);
+    evaluate_field(field, points_, values_);
     coarse_values_.assign(coarse_index(0, 0, num_coarse_points_), 0.0f);
-    for (std::size_t i = 0; i < points.size(); ++i) {
-        coarse_values_[coarse_index(points[i].x / stride, points[i].y / stride, points[i].z / stride)] =
-            values[i];
+    for (std::size_t i = 0; i < points_.size(); ++i) {
+        const LatticePoint& p = points_[i];
+        coarse_values_[coarse_index(p.x / stride, p.y / stride, p.z / stride)] = values_[i];
     }
 }
 
 std::array<float, 8> SparseLattice::coarse_corners(int x, int y, int z) const {
     std::array<float, 8> corners;
-    for (int c = 0; c < 8; ++c)
-        corners[c] = coarse_values_[coarse_index(x + (c & 1), y + (c >> 1 & 1), z + (c >> 2))];
+    for (int c = 0; c < 8; ++c) corners[c] = coarse_value(x + (c & 1), y + (c >> 1 & 1), z + (c >> 2));
     return corners;
 }
 
-void SparseLattice::request(int x, int y, int z) {
-    if (is_fixed(x, y, z) || !mark(x, y, z, kRequested)) return;
+void SparseLattice::ask(Block& block, int x, int y, int z) {
     const int stride = coarse_stride_;
-    if (stride > 0 && x % stride == 0 && y % stride == 0 && z % stride == 0) {
-        block_at(x, y, z).values[point_index(x, y, z)] =
-            coarse_values_[coarse_index(x / stride, y / stride, z / stride)];
+    if (stride > 0 && ((x | y | z) & (stride - 1)) == 0) {
+        set_value(block, x, y, z, coarse_value(x / stride, y / stride, z / stride));
     } else {
-        requested_.push_back({x, y, z});
+        requested_.push_back(pack(x, y, z));
     }
+}
+
+void SparseLattice::request(int x, int y, int z) {
+    if (x >= resolution_ || y >= resolution_ || z >= resolution_) return;
+    Block& block = block_at(x, y, z);
+    const std::uint64_t bit = std::uint64_t{1} << bit_index(x, y);
+    std::uint64_t& requested = block.requested[z % kSide];
+    if ((requested & bit) != 0) return;
+    requested |= bit;
+    ask(block, x, y, z);
 }
 
 void SparseLattice::request_block(const LatticePoint& first, int stride, int side) {
@@ -72,15 +142,32 @@ void SparseLattice::request_block(const LatticePoint& first, int stride, int sid
     }
 }
 
-void SparseLattice::evaluate(const LatticeField& field) {
-    sort_by<&LatticePoint::y, &LatticePoint::x, &LatticePoint::z>(requested_);  // as LatticeField promises
-    std::vector<float> values;
-    evaluate_field(field, requested_, values);
-    for (std::size_t i = 0; i < requested_.size(); ++i) {
-        const LatticePoint& p = requested_[i];
-        block_at(p.x, p.y, p.z).values[point_index(p.x, p.y, p.z)] = values[i];
+void SparseLattice::request_cell(const LatticePoint& cell) {
+    const int x = cell.x % kSide, y = cell.y % kSide, z = cell.z % kSide;
+    if (x == kSide - 1 || y == kSide - 1 || z == kSide - 1) return request_block(cell, 1, 2);
+    Block& block = block_at(cell.x, cell.y, cell.z);
+    const int shift = bit_index(cell.x, cell.y);
+    for (int k = 0; k < 2; ++k) {
+        const std::uint64_t missing = (std::uint64_t{0x0303} << shift) & ~block.requested[z + k];
+        if (missing == 0) continue;
+        block.requested[z + k] |= missing;
+        for (int corner = 0; corner < 4; ++corner) {
+            const int i = corner & 1, j = corner >> 1;
+            if ((missing >> (shift + kSide * j + i) & 1) != 0) ask(block, cell.x + i, cell.y + j, cell.z + k);
+        }
     }
+}
+
+void SparseLattice::evaluate(const LatticeField& field) {
+    sort_packed(requested_, sort_space_);
+    points_.resize(requested_.size());
+    std::transform(requested_.begin(), requested_.end(), points_.begin(), unpack);
     requested_.clear();
+    evaluate_field(field, points_, values_);
+    for (std::size_t i = 0; i < points_.size(); ++i) {
+        const LatticePoint& p = points_[i];
+        set_value(block_at(p.x, p.y, p.z), p.x, p.y, p.z, values_[i]);
+    }
 }
 
 std::array<float, 8> SparseLattice::corners(const LatticePoint& cell, int stride) const {
@@ -92,13 +179,103 @@ std::array<float, 8> SparseLattice::corners(const LatticePoint& cell, int stride
     return corners;
 }
 
-bool SparseLattice::enter_cell(const LatticePoint& cell) { return mark(cell.x, cell.y, cell.z, kEntered); }
-
-void SparseLattice::count_corners(const LatticePoint& cell) {
-    for (int c = 0; c < 8; ++c) {
-        const int x = cell.x + (c & 1), y = cell.y + (c >> 1 & 1), z = cell.z + (c >> 2);
-        if (!is_fixed(x, y, z) && mark(x, y, z, kCounted)) ++num_counted_;
+int SparseLattice::inside_corners(const LatticePoint& cell) const {
+    const int x = cell.x % kSide, y = cell.y % kSide, z = cell.z % kSide;
+    int corners = 0;
+    if (x == kSide - 1 || y == kSide - 1 || z == kSide - 1) {
+        for (int c = 0; c < 8; ++c)
+            corners |= int{is_inside(cell.x + (c & 1), cell.y + (c >> 1 & 1), cell.z + (c >> 2))} << c;
+        return corners;
     }
+    const Block* block = find_block(cell.x, cell.y, cell.z);
+    if (!block) return 0;
+    for (int k = 0; k < 2; ++k) {
+        const std::uint64_t slice = block->inside[z + k] >> bit_index(cell.x, cell.y);
+        corners |= static_cast<int>((slice & 3) | (slice >> kSide & 3) << 2) << 4 * k;
+    }
+    return corners;
+}
+
+bool SparseLattice::enter_cell(const LatticePoint& cell) {
+    std::uint64_t& cells = block_at(cell.x, cell.y, cell.z).cells[cell.z % kSide];
+    const std::uint64_t bit = std::uint64_t{1} << bit_index(cell.x, cell.y);
+    const bool is_new = (cells & bit) == 0;
+    cells |= bit;
+    return is_new;
+}
+
+void SparseLattice::enter_all_crossed_cells() {
+    const auto has_inside = [&](int x, int y, int z) {
+        const Block* block = find_block(x, y, z);
+        return block && std::any_of(block->inside.begin(), block->inside.end(),
+                                    [](std::uint64_t slice) { return slice != 0; });
+    };
+    for (int z = 0; z < resolution_; z += kSide) {
+        for (int y = 0; y < resolution_; y += kSide) {
+            for (int x = 0; x < resolution_; x += kSide) {
+                bool may_be_crossed = false;
+                for (int c = 0; c < 8 && !may_be_crossed; ++c) {
+                    may_be_crossed =
+                        has_inside(x + (c & 1) * kSide, y + (c >> 1 & 1) * kSide, z + (c >> 2) * kSide);
+                }
+                if (!may_be_crossed) continue;
+                for (int i = 0; i < kSide * kSide * kSide; ++i) {
+                    const LatticePoint cell{x + i % kSide, y + i / kSide % kSide, z + i / kSide / kSide};
+                    const int corners = inside_corners(cell);
+                    if (corners != 0 && corners != 255) enter_cell(cell);
+                }
+            }
+        }
+    }
+}
+
+SparseLattice::Neighborhood SparseLattice::neighborhood(const Block& block, int step) const {
+    Neighborhood blocks;
+    for (int c = 0; c < 8; ++c) {
+        const int x = block.origin.x + (c & 1) * step * kSide,
+                  y = block.origin.y + (c >> 1 & 1) * step * kSide,
+                  z = block.origin.z + (c >> 2) * step * kSide;
+        blocks[c] = std::min({x, y, z}) < 0 ? nullptr : find_block(x, y, z);
+    }
+    return blocks;
+}
+
+std::int64_t SparseLattice::count_points_of_cells() const {
+    std::int64_t count = 0;
+    for (const Block& block : blocks_) {
+        const Neighborhood lower = neighborhood(block, -1);
+        const auto cells_of = [&](int c, int k) { return lower[c] ? lower[c]->cells[k] : 0; };
+        // The points of the cells of slice k, in the block itself: cells touch their own point and the next
+        // along x and y, which for the last ones lies in the next block. c: 0, or 4 for the block below in z.
+        const auto spread = [&](int c, int k) {
+            const auto along_x = [&](int at) {
+                const std::uint64_t own = cells_of(at, k);
+                return own | (own & ~(kFirstColumn << (kSide - 1))) << 1 |
+                       (cells_of(at | 1, k) >> (kSide - 1) & kFirstColumn);
+            };
+            const std::uint64_t own = along_x(c);
+            return own | own << kSide | (along_x(c | 2) >> kSide * (kSide - 1) & kFirstRow);
+        };
+        const Slices fixed = fixed_points(block.origin);
+        std::uint64_t below = spread(4, kSide - 1);
+        for (int k = 0; k < kSide; ++k) {
+            const std::uint64_t slice = spread(0, k);
+            count += num_bits((slice | below) & ~fixed[k]);
+            below = slice;
+        }
+    }
+    return count;
+}
+
+std::vector<const SparseLattice::Block*> SparseLattice::blocks_with_cells() const {
+    std::vector<const Block*> blocks;
+    for (const Block* block : table_) {
+        if (block && std::any_of(block->cells.begin(), block->cells.end(),
+                                 [](std::uint64_t slice) { return slice != 0; })) {
+            blocks.push_back(block);
+        }
+    }
+    return blocks;
 }
 
 void evaluate_field(const LatticeField& field, const std::vector<LatticePoint>& points,

@@ -1,10 +1,12 @@
-// Field values at the lattice points that were asked for, in blocks that are made where needed.
+// Field values at the lattice points that were asked for, in blocks of 8³ points that are made where
+// needed: memory grows with the surface. What is known of a block's points and cells stands in bits, a
+// 64-bit word a slice, so that 64 of them are dealt with at once.
 #pragma once
 
-#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <deque>
 #include <vector>
 
 #include "ops/surface_extraction.h"
@@ -13,91 +15,113 @@ namespace jiff {
 
 class SparseLattice {
   public:
-    // `columns` as in ExtractionOptions; it must outlive the lattice.
-    SparseLattice(int resolution, const std::vector<std::uint8_t>& columns);
+    static constexpr int kSide = 8;  // of a block, in points
+    static constexpr int kMaxResolution = 1024;
 
-    // Whether the value is 0 by definition: outermost points, points beyond them, closed columns.
-    bool is_fixed(int x, int y, int z) const {
-        const auto is_border = [&](int i) { return i <= 0 || i >= resolution_; };
-        return is_border(x) || is_border(y) || is_border(z) ||
-               (!columns_.empty() && !columns_[static_cast<std::size_t>(y) * (resolution_ + 1) + x]);
-    }
+    using Slices = std::array<std::uint64_t, kSide>;  // bit 8 y + x of word z: a point, or the cell from it
+
+    struct Block {
+        LatticePoint origin{};
+        std::int32_t number = 0;  // in the order in which blocks were made
+        Slices requested{};       // points that are known or asked for; those that are 0 by definition count
+        Slices inside{};          // points above iso
+        Slices cells{};           // crossed cells that were entered
+        std::array<float, kSide * kSide * kSide> values{};
+    };
+    // A block and those behind its upper faces: [bit 0: x, bit 1: y, bit 2: z]; null where there is none.
+    using Neighborhood = std::array<const Block*, 8>;
+
+    // `columns` as in ExtractionOptions. Points above `iso` are inside.
+    SparseLattice(int resolution, float iso, const std::vector<std::uint8_t>& columns);
 
     // Evaluates the points at multiples of `stride`, once, before any other. They lie too far apart for
     // blocks and stand in a grid of their own; request() takes from there what it needs.
     void evaluate_coarse(const LatticeField& field, int stride);
     int num_coarse_cells() const { return num_coarse_points_ - 1; }  // along a side
+    float coarse_value(int x, int y, int z) const { return coarse_values_[coarse_index(x, y, z)]; }
     std::array<float, 8> coarse_corners(int x, int y, int z) const;  // of a cell counted in strides
 
-    // Asks for the value of a point at the next evaluate(), unless it is fixed, known or asked for.
+    // Asks for the value of a point at the next evaluate(), unless it is fixed, known or asked for. Fixed
+    // points are 0: the outermost, those beyond them, and those of closed columns.
     void request(int x, int y, int z);
-    // The same for the side³ points from `first` on, `stride` apart.
-    void request_block(const LatticePoint& first, int stride, int side);
+    void request_block(const LatticePoint& first, int stride, int side);  // side³ points, `stride` apart
+    void request_cell(const LatticePoint& cell);                          // the corners of a finest cell
 
     // One call of the field for all requested points. Throws Error(kInvalidField) on NaN.
     void evaluate(const LatticeField& field);
 
-    // The value of a fixed or evaluated point.
+    // Of fixed and evaluated points.
     float value(int x, int y, int z) const {
-        if (x >= resolution_ || y >= resolution_ || z >= resolution_) return 0.0f;
-        const Block* block = blocks_[block_index(x, y, z)].get();
+        const Block* block = find_block(x, y, z);
         return block ? block->values[point_index(x, y, z)] : 0.0f;
     }
+    bool is_inside(int x, int y, int z) const {
+        const Block* block = find_block(x, y, z);
+        return block && (block->inside[z % kSide] >> bit_index(x, y) & 1) != 0;
+    }
     std::array<float, 8> corners(const LatticePoint& cell, int stride) const;
+    int inside_corners(const LatticePoint& cell) const;  // bit c: corner c of a finest cell is inside
 
-    // True the first time for each cell of the finest level.
+    // For a crossed cell of the finest level; true the first time.
     bool enter_cell(const LatticePoint& cell);
+    void enter_all_crossed_cells();
 
-    // Counts the distinct points, fixed ones aside, of the cells it is called for.
-    void count_corners(const LatticePoint& cell);
-    std::int64_t num_counted() const { return num_counted_; }
+    // The distinct points of the entered cells, fixed ones aside.
+    std::int64_t count_points_of_cells() const;
+
+    // All blocks that have entered cells, by (z, y, x).
+    std::vector<const Block*> blocks_with_cells() const;
+    std::size_t num_blocks() const { return blocks_.size(); }
+    Neighborhood upper_neighborhood(const Block& block) const { return neighborhood(block, 1); }
+
+    static std::size_t point_index(int x, int y, int z) {
+        return static_cast<std::size_t>((z % kSide * kSide + y % kSide) * kSide + x % kSide);
+    }
 
   private:
-    static constexpr int kSide = 8;
-    enum Mark : std::uint8_t { kRequested = 1, kEntered = 2, kCounted = 4 };
-
-    struct Block {
-        std::array<float, kSide * kSide * kSide> values{};
-        std::array<std::uint8_t, kSide * kSide * kSide> marks{};
-    };
-
-    std::size_t block_index(int x, int y, int z) const {
-        return (static_cast<std::size_t>(z / kSide) * num_blocks_ + y / kSide) * num_blocks_ + x / kSide;
+    static int bit_index(int x, int y) { return y % kSide * kSide + x % kSide; }
+    std::size_t table_index(int x, int y, int z) const {
+        return (static_cast<std::size_t>(z / kSide) * num_blocks_along_side_ + y / kSide) *
+                   num_blocks_along_side_ +
+               x / kSide;
     }
-    static std::size_t point_index(int x, int y, int z) {
-        return (z % kSide * kSide + y % kSide) * kSide + x % kSide;
+    // Null for a point in no block, also for one beyond the lattice.
+    const Block* find_block(int x, int y, int z) const {
+        const int end = num_blocks_along_side_ * kSide;
+        if (x >= end || y >= end || z >= end) return nullptr;
+        return table_[table_index(x, y, z)];
     }
-    Block& block_at(int x, int y, int z);
-    bool mark(int x, int y, int z, Mark mark);  // whether it was not marked before
+    Block& block_at(int x, int y, int z) {
+        Block* block = table_[table_index(x, y, z)];
+        return block ? *block : make_block(x, y, z);
+    }
+    Block& make_block(int x, int y, int z);
+    Neighborhood neighborhood(const Block& block, int step) const;
+    Slices fixed_points(const LatticePoint& origin) const;
+    // For a point marked as requested the first time.
+    void ask(Block& block, int x, int y, int z);
     std::size_t coarse_index(int x, int y, int z) const {
         return (static_cast<std::size_t>(z) * num_coarse_points_ + y) * num_coarse_points_ + x;
     }
+    void set_value(Block& block, int x, int y, int z, float value);
 
     int resolution_;
-    int num_blocks_;  // along a side
-    const std::vector<std::uint8_t>& columns_;
-    std::vector<std::unique_ptr<Block>> blocks_;
-    int coarse_stride_ = 0;      // 0: nothing was evaluated coarsely
-    int num_coarse_points_ = 0;  // along a side
-    std::vector<float> coarse_values_;
-    std::vector<LatticePoint> requested_;
-    std::int64_t num_counted_ = 0;
+    float iso_;
+    int num_blocks_along_side_;
+    std::vector<std::uint64_t> open_;       // a block of columns each: bit 8 y + x where one is open
+    std::deque<Block> blocks_;              // a deque leaves them in their place
+    std::vector<Block*> table_;             // [z][y][x], into blocks_
+    int coarse_stride_ = 0;                 // 0: nothing was evaluated coarsely
+    int num_coarse_points_ = 0;             // along a side
+    std::vector<float> coarse_values_;      // [z][y][x]
+    std::vector<std::uint32_t> requested_;  // packed points
+    std::vector<std::uint32_t> sort_space_;
+    std::vector<LatticePoint> points_;
+    std::vector<float> values_;
 };
 
 // Calls the field and checks what it returns. Throws Error(kInvalidField) on NaN, naming the point.
 void evaluate_field(const LatticeField& field, const std::vector<LatticePoint>& points,
                     std::vector<float>& values);
-
-// Sorts by the coordinates in the order given by the three members.
-template <std::int32_t LatticePoint::*kFirst, std::int32_t LatticePoint::*kSecond,
-          std::int32_t LatticePoint::*kThird>
-void sort_by(std::vector<LatticePoint>& points) {
-    const auto key = [](const LatticePoint& p) {
-        return static_cast<std::int64_t>(p.*kFirst) << 42 | static_cast<std::int64_t>(p.*kSecond) << 21 |
-               p.*kThird;
-    };
-    std::sort(points.begin(), points.end(),
-              [&](const LatticePoint& a, const LatticePoint& b) { return key(a) < key(b); });
-}
 
 }  // namespace jiff

@@ -16,7 +16,7 @@ namespace jiff {
 namespace {
 
 constexpr int kLeastResolution = 32;
-constexpr int kMostResolution = 512;
+constexpr int kMostResolution = 1024;
 constexpr double kLeastSizeM = 0.01;
 constexpr double kMostSizeM = 100.0;
 
@@ -28,7 +28,7 @@ void check_options(const PhotoView& photo, const ReconstructOptions& options) {
     }
     if (options.resolution < kLeastResolution || options.resolution > kMostResolution ||
         options.resolution % kLeastResolution != 0) {
-        throw Error(ErrorCode::kInvalidArgument, "resolution must be a multiple of 32 from 32 to 512, got " +
+        throw Error(ErrorCode::kInvalidArgument, "resolution must be a multiple of 32 from 32 to 1024, got " +
                                                      std::to_string(options.resolution));
     }
     if (options.silhouette_dilation_px < 0) {

@@ -22,7 +22,7 @@ struct PhotoView {
 };
 
 struct ReconstructOptions {
-    int resolution = 256;  // cells along a side of the frame: 32 … 512, a multiple of 32
+    int resolution = 256;  // cells along a side of the frame: 32 … 1024, a multiple of 32
     bool keep_largest_component = true;
     bool dense = false;              // evaluate every lattice point: slow, for checking
     int silhouette_dilation_px = 8;  // in the frame image; columns outside are empty

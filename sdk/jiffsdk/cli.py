@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         "--resolution",
         type=int,
         default=ReconstructionOptions.resolution,
-        help="cells along a side of the frame: a multiple of 32 from 32 to 512",
+        help="cells along a side of the frame: a multiple of 32 from 32 to 1024",
     )
     reconstruct.add_argument("--mask", help="image of the photograph's size that is white on the person")
     reconstruct.add_argument("--preview", help="PNG file to write with views from several sides")

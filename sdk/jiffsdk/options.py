@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .errors import OptionError
 
-RESOLUTIONS = tuple(range(32, 513, 32))
+RESOLUTIONS = tuple(range(32, 1025, 32))
 
 
 def _whole_number(name: str, value: object) -> int:
@@ -24,7 +24,7 @@ class ReconstructionOptions:
     Parameters
     ----------
     resolution : int
-        Cells along a side of the frame: a multiple of 32 from 32 to 512.
+        Cells along a side of the frame: a multiple of 32 from 32 to 1024.
     keep_largest_component : bool
         Drop all but the connected part of the surface with the most faces.
     dense : bool
@@ -48,8 +48,8 @@ class ReconstructionOptions:
         if resolution not in RESOLUTIONS:
             nearest = min(RESOLUTIONS, key=lambda allowed: abs(allowed - resolution))
             raise OptionError(
-                f"resolution must be a multiple of 32 from 32 to 512 "
-                f"({', '.join(map(str, RESOLUTIONS))}), got {resolution}; the nearest is {nearest}"
+                f"resolution must be a multiple of 32 from {RESOLUTIONS[0]} to {RESOLUTIONS[-1]}, "
+                f"got {resolution}; the nearest is {nearest}"
             )
         dilation_px = _whole_number("silhouette_dilation_px", self.silhouette_dilation_px)
         if not 0 <= dilation_px <= 4096:

@@ -94,7 +94,7 @@ class Reconstructor:
         mask : path, bytes, binary file, PIL image or array, optional
             Where the person is; goes before an alpha channel. Without either the bundle's network segments.
         resolution : int, optional
-            Cells along a side of the frame: a multiple of 32 from 32 to 512. 256 if not given.
+            Cells along a side of the frame: a multiple of 32 from 32 to 1024. 256 if not given.
         progress : callable, optional
             Called with a stage name and the finished fraction, 0 to 1, which never decreases.
             Returning False cancels.

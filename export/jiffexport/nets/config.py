@@ -132,8 +132,14 @@ class FaceRegressorConfig(_Config):
         After each of the halving convolutions at the start.
     stage_channels, stage_blocks
         Channels and residual blocks of the stages, each of which has half the resolution of the one before.
+    map_channels
+        Of the map of the first stage's size that joins all stages; landmarks are found and read in it.
+    point_channels
+        Kept of what is read at a landmark.
     code_channels
         Of the last map, whose places are kept apart on the way to the coefficients.
+    hidden_channels
+        Between all these and the coefficients.
     """
 
     crop_size_px: int
@@ -142,7 +148,10 @@ class FaceRegressorConfig(_Config):
     stem_channels: tuple[int, ...]
     stage_channels: tuple[int, ...]
     stage_blocks: tuple[int, ...]
+    map_channels: int
+    point_channels: int
     code_channels: int
+    hidden_channels: int
 
     @property
     def image_size_px(self) -> int:
@@ -416,8 +425,11 @@ COMPACT_FACE_REGRESSOR = FaceRegressorConfig(
     crop_size_px=224,
     shrink=2,
     side_m=0.22,
-    stem_channels=(24, 48),
-    stage_channels=(48, 96, 160),
-    stage_blocks=(1, 2, 1),
-    code_channels=48,
+    stem_channels=(16, 32),
+    stage_channels=(32, 64, 128),
+    stage_blocks=(1, 2, 2),
+    map_channels=48,
+    point_channels=16,
+    code_channels=32,
+    hidden_channels=384,
 )
