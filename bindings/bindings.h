@@ -8,6 +8,7 @@ namespace jiff::bindings {
 
 void bind_face_detection(pybind11::module_& module);
 void bind_face_ops(pybind11::module_& module);
+void bind_face_parts(pybind11::module_& module);
 void bind_face(pybind11::module_& module);
 void bind_implicit_ops(pybind11::module_& module);
 void bind_ops(pybind11::module_& module);

@@ -36,4 +36,5 @@ PYBIND11_MODULE(_core, module) {
     jiff::bindings::bind_pipeline(module);
     jiff::bindings::bind_preprocess(module);
     jiff::bindings::bind_face_detection(module);
+    jiff::bindings::bind_face_parts(module);
 }

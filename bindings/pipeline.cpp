@@ -5,6 +5,7 @@
 
 #include "arrays.h"
 #include "bindings.h"
+#include "images.h"
 #include "pipeline/reconstruction.h"
 #include "python_engine.h"
 
@@ -69,9 +70,50 @@ void bind_bundle(py::module_& module) {
                                    return names;
                                })
         .def_property_readonly("detects_faces",
-                               [](const Bundle& self) { return self.face_detection.has_value(); });
+                               [](const Bundle& self) { return self.face_detection.has_value(); })
+        .def_property_readonly("has_face", [](const Bundle& self) { return self.face.has_value(); })
+        .def_property_readonly("has_fine_color",
+                               [](const Bundle& self) { return self.fine_color.has_value(); });
     module.def("load_bundle", &load_bundle, py::arg("directory"), py::call_guard<py::gil_scoped_release>(),
                "Reads and checks a bundle directory.");
+}
+
+py::array face_rows(const py::object& self, const std::vector<std::array<float, 3>>& rows) {
+    return borrow(self, rows.data()->data(), {py::ssize_t(rows.size()), 3});
+}
+
+// What a face lacks is None.
+void bind_face_result(py::module_& module) {
+    py::class_<FaceFit>(module, "FaceFit")
+        .def_property_readonly("crop", [](const FaceFit& self) { return values_of(self.crop); })
+        .def_property_readonly("coefficients",
+                               [](const py::object& self) {
+                                   const auto& values = self.cast<const FaceFit&>().values;
+                                   return borrow(self, values.data(), {py::ssize_t(values.size())});
+                               })
+        .def_property_readonly(
+            "angles", [](const FaceFit& self) { return self.coefficients.pose.angles; },
+            "Radians about x, y, z.");
+    py::class_<FaceResult>(module, "FaceResult")
+        .def_readonly("status", &FaceResult::status)
+        .def_property_readonly("detected", [](const FaceResult& self) { return self.detected; })
+        .def_property_readonly(
+            "fit", [](const FaceResult& self) { return self.fit ? &*self.fit : nullptr; },
+            py::return_value_policy::reference_internal)
+        .def_property_readonly("alignment", [](const FaceResult& self) { return self.alignment; })
+        .def_property_readonly("vertices",
+                               [](const py::object& self) {
+                                   return face_rows(self, self.cast<const FaceResult&>().mesh.vertices);
+                               })
+        .def_property_readonly(
+            "triangles",
+            [](const py::object& self) {
+                const auto& values = self.cast<const FaceResult&>().mesh.faces;
+                return borrow(self, values.data()->data(), {py::ssize_t(values.size()), 3});
+            })
+        .def_property_readonly("colors", [](const py::object& self) {
+            return face_rows(self, self.cast<const FaceResult&>().mesh.colors);
+        });
 }
 
 void bind_result(py::module_& module) {
@@ -106,6 +148,7 @@ void bind_result(py::module_& module) {
             })
         .def_readonly("size_m", &Reconstruction::size_m)
         .def_readonly("timings_ms", &Reconstruction::timings_ms)
+        .def_readonly("face", &Reconstruction::face)
         .def_readonly("num_queries_asked", &Reconstruction::num_queries_asked)
         .def_readonly("num_queries_ideal", &Reconstruction::num_queries_ideal)
         .def_readonly("warnings", &Reconstruction::warnings);
@@ -120,7 +163,15 @@ void bind_pipeline(py::module_& module) {
         .def_readwrite("resolution", &ReconstructOptions::resolution)
         .def_readwrite("keep_largest_component", &ReconstructOptions::keep_largest_component)
         .def_readwrite("dense", &ReconstructOptions::dense)
-        .def_readwrite("silhouette_dilation_px", &ReconstructOptions::silhouette_dilation_px);
+        .def_readwrite("silhouette_dilation_px", &ReconstructOptions::silhouette_dilation_px)
+        .def_readwrite("use_face", &ReconstructOptions::use_face)
+        .def_property(
+            "face_by_distance",
+            [](const ReconstructOptions& self) { return self.face_blend == FaceBlend::kDistance; },
+            [](ReconstructOptions& self, bool by_distance) {
+                self.face_blend = by_distance ? FaceBlend::kDistance : FaceBlend::kRegion;
+            });
+    bind_face_result(module);
     bind_result(module);
     py::class_<Reconstructor>(module, "Reconstructor")
         .def(py::init(&make_reconstructor), py::arg("bundle"), py::arg("engine"))

@@ -51,7 +51,7 @@ class BundleInfo(Sized):
         ("image_size_px", c_int32),
         ("has_segmentation", c_int32),
         ("detects_faces", c_int32),
-        ("reserved", c_int32),
+        ("has_face", c_int32),
     ]
 
 
@@ -86,6 +86,8 @@ class ReconstructOptions(Sized):
         ("keep_all_components", c_int32),
         ("dense", c_int32),
         ("silhouette_dilation_px", c_int32),
+        ("ignore_face", c_int32),
+        ("face_blend", c_int32),
         ("progress", ProgressCallback),
         ("user_data", c_void_p),
     ]
@@ -142,6 +144,8 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     ),
     "jiff_reconstruction_free": (c_int32, [c_void_p]),
     "jiff_reconstruction_mesh": (c_int32, [c_void_p, POINTER(Mesh)]),
+    "jiff_reconstruction_face_status": (c_int32, [c_void_p, POINTER(c_char_p)]),
+    "jiff_reconstruction_face_mesh": (c_int32, [c_void_p, POINTER(Mesh)]),
     "jiff_reconstruction_mask": (c_int32, [c_void_p, POINTER(Image)]),
     "jiff_reconstruction_get_info": (c_int32, [c_void_p, POINTER(ReconstructionInfo)]),
     "jiff_reconstruction_stage": (c_int32, [c_void_p, c_size_t, POINTER(c_char_p), POINTER(c_double)]),
@@ -214,19 +218,21 @@ class Library:
 
 
 def image_view(pixels: np.ndarray, pixel_format: int | None = None) -> Image:
-    """A view of an array (H, W) or (H, W, C), whatever its row stride. The caller keeps the array."""
+    """A view of an array (H, W) or (H, W, C), whatever its row stride."""
     height_px, width_px = pixels.shape[:2]
     if pixel_format is None:
         pixel_format = {2: GRAY8, 3: RGB8}[pixels.ndim]
         if pixels.ndim == 3 and pixels.shape[2] == 4:
             pixel_format = RGBA8
-    return Image(
+    view = Image(
         data=pixels.ctypes.data,
         stride_bytes=pixels.strides[0],
         width_px=width_px,
         height_px=height_px,
         format=pixel_format,
     )
+    view.pixels = pixels  # live as long as the view
+    return view
 
 
 def mesh_view(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray) -> Mesh:

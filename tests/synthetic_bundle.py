@@ -49,16 +49,16 @@ def write_bundle(
     frame_input = {"image": [1, num_channels, IMAGE_SIZE_PX, IMAGE_SIZE_PX]}
     color_outputs = {"features": [1, 3, FEATURE_SIZE, FEATURE_SIZE]}
     graphs: dict[str, Any] = {
-        "shape_encoder": _entry("shape_encoder.onnx", frame_input, shape_outputs),
-        "color_encoder": _entry("color_encoder.onnx", frame_input, color_outputs),
+        "shape_encoder": graph_entry("shape_encoder.onnx", frame_input, shape_outputs),
+        "color_encoder": graph_entry("color_encoder.onnx", frame_input, color_outputs),
     }
-    _save_graph(directory, graphs["shape_encoder"], *_shape_nodes(num_channels, estimates_size))
-    _save_graph(directory, graphs["color_encoder"], *_color_nodes())
+    save_graph(directory, graphs["shape_encoder"], *_shape_nodes(num_channels, estimates_size))
+    save_graph(directory, graphs["color_encoder"], *_color_nodes())
     if segmentation:
-        graphs["segmentation"] = _entry(
+        graphs["segmentation"] = graph_entry(
             "segmentation.onnx", {"image": [1, 3, 64, 64]}, {"matte": [1, 1, 64, 64]}
         )
-        _save_graph(directory, graphs["segmentation"], *_segmentation_nodes())
+        save_graph(directory, graphs["segmentation"], *_segmentation_nodes())
 
     weights = _shape_head(shape_bias) | _color_head(blends_image)
     save_file(
@@ -106,7 +106,7 @@ def face_detection_entry(file: str) -> dict[str, Any]:
     """A section `face_detection` of the right shapes; every stage names `file`."""
 
     def stage(inputs: list[int], **outputs: list[int]) -> dict[str, Any]:
-        return _entry(file, {"image": inputs}, outputs) | {"least_score": 0.6}
+        return graph_entry(file, {"image": inputs}, outputs) | {"least_score": 0.6}
 
     return {
         "proposal": stage([2, 4, 32, 32], score=[2, 1, 11, 11], offsets=[2, 4, 11, 11]),
@@ -125,11 +125,11 @@ def file_record(path: Path) -> dict[str, Any]:
     return {"sha256": hashlib.sha256(content).hexdigest(), "num_bytes": len(content)}
 
 
-def _entry(file: str, inputs: dict[str, list[int]], outputs: dict[str, list[int]]) -> dict[str, Any]:
+def graph_entry(file: str, inputs: dict[str, list[int]], outputs: dict[str, list[int]]) -> dict[str, Any]:
     return {"file": file, "inputs": inputs, "outputs": outputs}
 
 
-def _save_graph(directory: Path, entry: dict[str, Any], nodes: list[Any], constants: dict[str, Any]) -> None:
+def save_graph(directory: Path, entry: dict[str, Any], nodes: list[Any], constants: dict[str, Any]) -> None:
     def infos(tensors: dict[str, list[int]]) -> list[Any]:
         return [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in tensors.items()

@@ -80,6 +80,7 @@ def test_json_reports_the_facts(reconstruct: list[str], capsys: pytest.CaptureFi
     )
     assert facts["queries"]["ideal"] <= facts["queries"]["asked"] <= 4 * facts["queries"]["ideal"]
     assert facts["timings_ms"]["total"] > 0 and facts["warnings"] == []
+    assert facts["face"]["status"] == "no_face_model" and facts["face"]["box"] is None
 
 
 def test_quiet_says_nothing(reconstruct: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,6 +179,7 @@ def test_info_lists_bundle_engines_and_processor(
     assert facts["version"] == jiffsdk.__version__
     assert facts["engines"] == jiffsdk.engines.available()
     assert facts["bundle"]["provenance"] == "written by a test"
+    assert facts["bundle"]["face"] is False and facts["bundle"]["fine_color"] is False
     assert facts["cpu"]["level"] in facts["cpu"]["supported"]
 
 

@@ -108,9 +108,10 @@ def test_hashes_of_all_paddings(own_bundle: Path, length: int) -> None:
 def set_at(path: str, value: Any) -> Change:
     def change(manifest: dict[str, Any]) -> None:
         *parents, last = path.split("/")
+        place: Any = manifest
         for key in parents:
-            manifest = manifest[key]
-        manifest[last] = value
+            place = place[int(key) if isinstance(place, list) else key]
+        place[last] = value
 
     return change
 
@@ -118,9 +119,10 @@ def set_at(path: str, value: Any) -> Change:
 def drop(path: str) -> Change:
     def change(manifest: dict[str, Any]) -> None:
         *parents, last = path.split("/")
+        place: Any = manifest
         for key in parents:
-            manifest = manifest[key]
-        del manifest[last]
+            place = place[int(key) if isinstance(place, list) else key]
+        del place[last]
 
     return change
 

@@ -39,6 +39,20 @@ def test_dilation_has_a_range(dilation_px: int) -> None:
         ReconstructionOptions(silhouette_dilation_px=dilation_px)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"face": "on"}, r"face must be one of 'auto', 'off', got 'on'"),
+        ({"face": None}, r"face must be one of 'auto', 'off', got None"),
+        ({"face": "Off"}, r"got 'Off'; did you mean 'off'\?"),
+        ({"face_blend": "distanc"}, r"face_blend must be .*did you mean 'distance'\?"),
+    ],
+)
+def test_faces_are_asked_for_by_name(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        ReconstructionOptions(**given)
+
+
 @pytest.mark.parametrize("num_threads", [0, -2, 5000])
 def test_threads_have_a_range(num_threads: int) -> None:
     with pytest.raises(OptionError, match=f"num_threads .*got {num_threads}"):

@@ -26,6 +26,7 @@ extern "C" jiff_status jiff_bundle_get_info(const jiff_bundle* bundle, jiff_bund
         value.image_size_px = found->frame.image_size_px;
         value.has_segmentation = found->graphs.count("segmentation") != 0;
         value.detects_faces = found->face_detection.has_value();
+        value.has_face = found->face.has_value();
         write_structure(value, info, "info");
     });
 }

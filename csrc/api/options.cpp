@@ -26,6 +26,12 @@ int dilation_px(std::int32_t given) {
     return given;
 }
 
+FaceBlend face_blend(std::int32_t given) {
+    if (given == JIFF_FACE_REGION) return FaceBlend::kRegion;
+    if (given == JIFF_FACE_DISTANCE) return FaceBlend::kDistance;
+    refuse("face_blend is " + std::to_string(given) + "; use JIFF_FACE_REGION or JIFF_FACE_DISTANCE");
+}
+
 }  // namespace
 
 EngineRequest engine_request(const jiff_reconstructor_options* options) {
@@ -49,6 +55,8 @@ ReconstructRequest reconstruct_request(const jiff_reconstruct_options* options) 
     request.options.keep_largest_component = !truth(given.keep_all_components, "keep_all_components");
     request.options.dense = truth(given.dense, "dense");
     request.options.silhouette_dilation_px = dilation_px(given.silhouette_dilation_px);
+    request.options.use_face = !truth(given.ignore_face, "ignore_face");
+    request.options.face_blend = face_blend(given.face_blend);
     if (given.progress != nullptr) {
         request.progress = [callback = given.progress, user_data = given.user_data](const std::string& stage,
                                                                                     float fraction) {

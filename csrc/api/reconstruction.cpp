@@ -17,6 +17,17 @@ void check_index(std::size_t index, std::size_t count, const char* what) {
                                                              std::to_string(count));
 }
 
+jiff_mesh view_of(const jiff::Mesh& mesh) {
+    jiff_mesh view = JIFF_MESH_INIT;
+    if (mesh.vertices.empty() || mesh.faces.empty()) return view;
+    view.vertices = mesh.vertices.front().data();
+    view.colors = mesh.colors.front().data();
+    view.faces = mesh.faces.front().data();
+    view.num_vertices = static_cast<std::int64_t>(mesh.vertices.size());
+    view.num_faces = static_cast<std::int64_t>(mesh.faces.size());
+    return view;
+}
+
 }  // namespace
 
 extern "C" jiff_status jiff_reconstruction_free(jiff_reconstruction* reconstruction) {
@@ -27,14 +38,25 @@ extern "C" jiff_status jiff_reconstruction_mesh(const jiff_reconstruction* recon
     return guarded([&] {
         const auto found = reconstructions().get(reconstruction);
         require(mesh, "mesh");
-        const jiff::Mesh& arrays = found->result.mesh;
-        jiff_mesh value = JIFF_MESH_INIT;
-        value.vertices = arrays.vertices.data()->data();
-        value.colors = arrays.colors.data()->data();
-        value.faces = arrays.faces.data()->data();
-        value.num_vertices = static_cast<std::int64_t>(arrays.vertices.size());
-        value.num_faces = static_cast<std::int64_t>(arrays.faces.size());
-        write_structure(value, mesh, "mesh");
+        write_structure(view_of(found->result.mesh), mesh, "mesh");
+    });
+}
+
+extern "C" jiff_status jiff_reconstruction_face_status(const jiff_reconstruction* reconstruction,
+                                                       const char** status) {
+    return guarded([&] {
+        const auto found = reconstructions().get(reconstruction);
+        require(status, "status");
+        *status = found->result.face.status.c_str();
+    });
+}
+
+extern "C" jiff_status jiff_reconstruction_face_mesh(const jiff_reconstruction* reconstruction,
+                                                     jiff_mesh* mesh) {
+    return guarded([&] {
+        const auto found = reconstructions().get(reconstruction);
+        require(mesh, "mesh");
+        write_structure(view_of(found->result.face.mesh), mesh, "mesh");
     });
 }
 

@@ -7,6 +7,7 @@
 #include <openvino/runtime/core.hpp>
 #include <openvino/runtime/properties.hpp>
 #include <utility>
+#include <vector>
 
 #include "core/status.h"
 
@@ -30,7 +31,7 @@ Shape shape_of(const ov::PartialShape& partial) {
     return shape;
 }
 
-// Ports by name. OpenVINO may give a tensor several names; the network's author gave the first.
+// Ports by name; OpenVINO may know one under several.
 template <typename Ports>
 std::map<std::string, ov::Output<const ov::Node>> by_name(const Ports& ports, const std::string& graph) {
     std::map<std::string, ov::Output<const ov::Node>> named;
@@ -55,26 +56,21 @@ class OpenVinoGraph : public Graph {
   public:
     OpenVinoGraph(std::string name, ov::CompiledModel model)
         : name_(std::move(name)),
-          inputs_(by_name(model.inputs(), name_)),
-          outputs_(by_name(model.outputs(), name_)),
-          input_shapes_(shapes_of(inputs_)),
+          model_(std::move(model)),
+          outputs_(by_name(model_.outputs(), name_)),
+          input_shapes_(shapes_of(by_name(model_.inputs(), name_))),
           output_shapes_(shapes_of(outputs_)),
-          request_(model.create_infer_request()) {}
+          request_(model_.create_infer_request()) {}
 
     NamedShapes inputs() const override { return input_shapes_; }
     NamedShapes outputs() const override { return output_shapes_; }
 
     NamedTensors run(const NamedViews& inputs) override {
-        for (const auto& [tensor, shape] : input_shapes_) {
-            const auto given = inputs.find(tensor);
-            if (given == inputs.end() || given->second.shape != shape) {
-                fail("input '" + tensor + "' of graph '" + name_ + "' must have shape " + to_string(shape) +
-                     ", got " + (given == inputs.end() ? "none" : to_string(given->second.shape)));
-            }
-        }
+        std::vector<const TensorView*> views;
+        for (const auto& port : model_.inputs()) views.push_back(&given_for(port, inputs));
         const std::lock_guard<std::mutex> lock(mutex_);
         try {
-            for (const auto& [tensor, port] : inputs_) set_input(port, inputs.at(tensor));
+            for (std::size_t i = 0; i < views.size(); ++i) set_input(i, *views[i]);
             request_.infer();
             NamedTensors outputs;
             // The request keeps its output memory: copied before the next thread writes there.
@@ -87,10 +83,24 @@ class OpenVinoGraph : public Graph {
     }
 
   private:
+    // What the caller gives for a port, under any of its names.
+    const TensorView& given_for(const ov::Output<const ov::Node>& port, const NamedViews& inputs) const {
+        const Shape shape = shape_of(port.get_partial_shape());
+        std::string got = "none";
+        for (const auto& name : port.get_names()) {
+            const auto given = inputs.find(name);
+            if (given == inputs.end()) continue;
+            if (given->second.shape == shape) return given->second;
+            got = to_string(given->second.shape);
+        }
+        fail("input '" + port.get_any_name() + "' of graph '" + name_ + "' must have shape " +
+             to_string(shape) + ", got " + got);
+    }
+
     // OpenVINO only reads inputs, though its tensors have no const form.
-    void set_input(const ov::Output<const ov::Node>& port, const TensorView& view) {
+    void set_input(std::size_t index, const TensorView& view) {
         const ov::Shape shape(view.shape.begin(), view.shape.end());
-        request_.set_tensor(port, ov::Tensor(ov::element::f32, shape, const_cast<float*>(view.data)));
+        request_.set_input_tensor(index, ov::Tensor(ov::element::f32, shape, const_cast<float*>(view.data)));
     }
 
     static Tensor copy(const ov::Tensor& source) {
@@ -101,7 +111,8 @@ class OpenVinoGraph : public Graph {
     }
 
     std::string name_;
-    std::map<std::string, ov::Output<const ov::Node>> inputs_, outputs_;
+    ov::CompiledModel model_;
+    std::map<std::string, ov::Output<const ov::Node>> outputs_;
     NamedShapes input_shapes_, output_shapes_;
     std::mutex mutex_;
     ov::InferRequest request_;

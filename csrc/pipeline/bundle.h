@@ -1,7 +1,10 @@
 // A bundle is a directory that holds everything a reconstruction needs; docs/bundle.md is its format.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -9,6 +12,8 @@
 #include "core/tensor.h"
 #include "engine/engine.h"
 #include "ops/implicit_query.h"
+#include "ops/joint_query.h"
+#include "pipeline/face_model.h"
 
 namespace jiff {
 
@@ -41,7 +46,51 @@ struct FaceDetectionSpec {
     FaceStageSpec proposal, refinement, landmarks;
 };
 
-// Graphs "shape_encoder" and "color_encoder" and heads "shape" and "color" are always there.
+// Where a face volume lies (docs/conventions.md, "Face volume"), and the 3-D network that ends its encoding.
+struct VolumeSpec {
+    enum class Frame { kBody, kFace };
+    Frame frame = Frame::kFace;
+    float frame_margin = 0.0f;
+    int resolution = 0;
+    GraphSpec unet;
+};
+
+struct ShapeVolumeSpec : VolumeSpec {
+    std::vector<GraphSpec> points;  // one a stage
+};
+
+struct ColorVolumeSpec : VolumeSpec {
+    std::array<std::int64_t, 2> num_centers{}, group_sizes{};
+    std::array<float, 2> radii{};
+    GraphSpec sa1, sa2, sa3, fp3, fp2, fp1;
+};
+
+// The joint head for colour reads what the fine head reads; four outputs blend as a HeadSpec's do.
+struct FaceColorSpec {
+    ColorVolumeSpec volume;
+    JointHeadConfig head;
+};
+
+struct FaceSpec {
+    std::shared_ptr<const FaceModel> model;
+    GraphSpec regressor;
+    double side_m = 0.0;         // of the crop, on the mean face
+    double region_margin = 0.0;  // share of the longer side of the fitted mesh's box
+    ShapeVolumeSpec shape_volume;
+    JointHeadConfig shape_head;
+    std::vector<std::string> shape_features;  // as HeadSpec::features
+    std::optional<FaceColorSpec> color;
+};
+
+// A second colour network, of a larger picture, that takes activations of the head "color".
+struct FineColorSpec {
+    GraphSpec encoder;
+    int coarse_layers = 0;
+    HeadConfig head;
+};
+
+// Graphs "shape_encoder" and "color_encoder" and heads "shape" and "color" are always there; a face only with
+// a face detection.
 struct Bundle {
     std::string directory;
     std::string name, version, license, provenance;
@@ -49,9 +98,11 @@ struct Bundle {
     std::map<std::string, GraphSpec> graphs;
     std::map<std::string, HeadSpec> heads;
     std::optional<FaceDetectionSpec> face_detection;
+    std::optional<FineColorSpec> fine_color;
+    std::optional<FaceSpec> face;
 };
 
-// Reads and checks the bundle in `directory`: manifest, schema, sizes, hashes, head weights.
+// Reads and checks the bundle in `directory`: manifest, schema, sizes, hashes, graphs' tensors, weights.
 // Throws Error(kBundle) naming the file, the value and the remedy.
 Bundle load_bundle(const std::string& directory);
 

@@ -24,6 +24,7 @@ constexpr double kMinSeenShare = 0.2;  // of the facing vertices, with surface i
 constexpr double kMinKeptPairs = 0.9;  // share of the partners at the start that must remain
 constexpr double kDamping = 1e-5;      // keeps turns about a sphere's middle still
 constexpr double kConverged = 1e-7;    // metres
+constexpr double kRounding = 1e-6;     // metres: a residual that rises by less has not risen
 constexpr double kDegrees = 180.0 / 3.14159265358979323846;
 constexpr std::int64_t kChunk = 256;
 
@@ -88,25 +89,6 @@ void check_mesh(const Points& vertices, const Triangles& faces, const char* what
             }
         }
     }
-}
-
-// Area-weighted unit normals; zero where no triangle meets.
-std::vector<Vector> vertex_normals(const Points& vertices, const Triangles& faces) {
-    std::vector<Vector> normals(vertices.size(), Vector{});
-    for (const auto& face : faces) {
-        const Vector a = as_vector(vertices[face[0]]);
-        const Vector normal = cross(as_vector(vertices[face[1]]) - a, as_vector(vertices[face[2]]) - a);
-        for (const std::int32_t vertex : face) {
-            for (int axis = 0; axis < 3; ++axis) normals[vertex][axis] += normal[axis];
-        }
-    }
-    for (Vector& normal : normals) {
-        const double length = std::sqrt(dot(normal, normal));
-        if (length > 0.0) {
-            for (double& value : normal) value /= length;
-        }
-    }
-    return normals;
 }
 
 // Vertices of edges that only one triangle has: what lies beyond such a rim would all pair with it.
@@ -372,7 +354,8 @@ FaceAlignmentStatus judged(const FaceAlignment& result, const FaceAlignmentOptio
     if (std::abs(result.scale_change) > options.max_scale_change) return FaceAlignmentStatus::kScaledTooFar;
     if (result.shift_m > options.max_shift_m) return FaceAlignmentStatus::kMovedTooFar;
     const double kept = kMinKeptPairs * static_cast<double>(result.num_pairs_start);
-    if (result.residual_m > result.residual_start_m || static_cast<double>(result.num_pairs) < kept) {
+    if (result.residual_m > result.residual_start_m + kRounding ||
+        static_cast<double>(result.num_pairs) < kept) {
         return FaceAlignmentStatus::kWorseThanStart;
     }
     if (result.residual_m > options.max_residual_m) return FaceAlignmentStatus::kTooFarFromSurface;

@@ -3,14 +3,11 @@
 
 #include <array>
 #include <cstdint>
-#include <vector>
 
+#include "pipeline/triangle_mesh.h"
 #include "preprocess/image_warp.h"
 
 namespace jiff {
-
-using Points = std::vector<std::array<float, 3>>;
-using Triangles = std::vector<std::array<std::int32_t, 3>>;
 
 // world = scale · rotation · model + translation; rotation row-major.
 struct Similarity {

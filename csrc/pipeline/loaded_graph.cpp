@@ -32,8 +32,8 @@ LoadedGraph::LoadedGraph(std::string name, GraphSpec spec, Engine& engine)
 }
 
 // An engine that gives less than it declared would be read out of bounds: checked on every run.
-NamedTensors LoadedGraph::run(const Tensor& image) const {
-    auto outputs = graph_->run({{"image", image.view()}});
+NamedTensors LoadedGraph::run(const NamedViews& inputs) const {
+    auto outputs = graph_->run(inputs);
     for (const auto& [tensor, shape] : spec_.outputs) {
         const auto found = outputs.find(tensor);
         if (found == outputs.end() || found->second.shape() != shape) {

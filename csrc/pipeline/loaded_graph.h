@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "engine/engine.h"
 #include "pipeline/bundle.h"
@@ -17,8 +18,16 @@ class LoadedGraph {
 
     const GraphSpec& spec() const { return spec_; }
 
-    // Runs on the input "image". Throws Error(kEngine) when the engine gives less than it declared.
-    NamedTensors run(const Tensor& image) const;
+    // Throws Error(kEngine) when the engine gives less than it declared.
+    NamedTensors run(const NamedViews& inputs) const;
+
+    // Runs on the input "image".
+    NamedTensors run(const Tensor& image) const { return run(NamedViews{{"image", image.view()}}); }
+
+    // Runs and gives the output `name`, which `spec` has.
+    Tensor run(const NamedViews& inputs, const std::string& name) const {
+        return std::move(run(inputs).at(name));
+    }
 
   private:
     std::string name_;

@@ -1,13 +1,17 @@
 #include "pipeline/reconstruction.h"
 
-#include <chrono>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "core/status.h"
 #include "ops/implicit_query.h"
 #include "ops/surface_extraction.h"
+#include "pipeline/frame_coordinates.h"
+#include "pipeline/head_functions.h"
 #include "pipeline/loaded_graph.h"
+#include "pipeline/point_function.h"
+#include "pipeline/stages.h"
 #include "pipeline/vertex_colors.h"
 #include "preprocess/framing.h"
 #include "preprocess/segmentation.h"
@@ -37,99 +41,25 @@ void check_options(const PhotoView& photo, const ReconstructOptions& options) {
     }
 }
 
-// Names the stages of one reconstruction, times them, and maps each onto its share of the whole.
-class Stages {
-  public:
-    Stages(const ProgressCallback& progress, std::map<std::string, double>& timings_ms)
-        : progress_(progress), timings_ms_(timings_ms), begin_(Clock::now()), stage_begin_(begin_) {}
-
-    // Starts stage `name`, which ends when `until` of the whole is done.
-    void start(const std::string& name, float until) {
-        close();
-        name_ = name;
-        from_ = std::exchange(until_, until);
-        report(progress_, name_, from_);
-    }
-
-    // Lets an operation report its own 0 to 1 within the current stage.
-    ProgressCallback inner() const {
-        if (!progress_) return {};
-        return [this](const std::string&, float fraction) {
-            return progress_(name_, from_ + std::min(std::max(fraction, 0.0f), 1.0f) * (until_ - from_));
-        };
-    }
-
-    void finish() {
-        close();
-        timings_ms_["total"] = milliseconds_since(begin_);
-        report(progress_, "done", 1.0f);
-    }
-
-  private:
-    using Clock = std::chrono::steady_clock;
-
-    static double milliseconds_since(Clock::time_point begin) {
-        return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
-    }
-
-    void close() {
-        if (!name_.empty()) timings_ms_[name_] = milliseconds_since(stage_begin_);
-        stage_begin_ = Clock::now();
-    }
-
-    const ProgressCallback& progress_;
-    std::map<std::string, double>& timings_ms_;
-    Clock::time_point begin_, stage_begin_;
-    std::string name_;
-    float from_ = 0.0f, until_ = 0.0f;
-};
-
 struct Head {
     ImplicitQuery query;
     std::vector<std::string> features;
 };
 
-// Occupancy at lattice points, through the implicit function.
-LatticeField lattice_field(const ImplicitQuery& query, const std::vector<TensorView>& maps, int resolution) {
-    return [&query, &maps, resolution](const LatticePoint* points, std::int64_t num_points, float* values) {
-        std::vector<float> view(static_cast<std::size_t>(num_points) * 3);
-        const float step = 2.0f / static_cast<float>(resolution);
-        for (std::int64_t i = 0; i < num_points; ++i) {
-            view[3 * i] = -1.0f + step * static_cast<float>(points[i].x);
-            view[3 * i + 1] = -1.0f + step * static_cast<float>(points[i].y);
-            view[3 * i + 2] = -1.0f + step * static_cast<float>(points[i].z);
-        }
-        query.query(maps, view.data(), num_points, values);
-    };
-}
+// The second colour network: a larger picture, and what the head "color" thinks.
+struct FineColor {
+    LoadedGraph encoder;
+    int coarse_layers;
+    ImplicitQuery head;
+};
 
-std::vector<std::array<float, 3>> to_view(const std::vector<std::array<float, 3>>& lattice, int resolution) {
-    auto view = lattice;
-    for (auto& vertex : view) {
-        for (float& value : vertex) value = -1.0f + 2.0f * value / static_cast<float>(resolution);
-    }
-    return view;
-}
-
-// View to world: metres, and y turned up. That mirrors the mesh, so faces are turned as well.
-Mesh to_world(const std::vector<std::array<float, 3>>& view,
-              const std::vector<std::array<std::int32_t, 3>>& faces, double size_m) {
-    const auto half_m = static_cast<float>(0.5 * size_m);
-    Mesh mesh;
-    mesh.vertices.reserve(view.size());
-    mesh.faces.reserve(faces.size());
-    for (const auto& [x, y, z] : view) mesh.vertices.push_back({half_m * x, -half_m * y, half_m * z});
-    for (const auto& [a, b, c] : faces) mesh.faces.push_back({a, c, b});
-    return mesh;
-}
-
-std::array<double, 16> image_from_world(const Box& crop, double size_m) {
-    const double px_per_m = crop.width_px / size_m;
-    return {px_per_m, 0.0,       0.0,          crop.left_px + 0.5 * crop.width_px,
-            0.0,      -px_per_m, 0.0,          crop.top_px + 0.5 * crop.height_px,
-            0.0,      0.0,       2.0 / size_m, 0.0,
-            0.0,      0.0,       0.0,          1.0};
-}
+// A face that answers: its mesh in the view, where it does, and its volumes.
+struct UsedFace {
+    Points vertices;
+    FaceArea area;
+    FaceVolume shape;
+    std::optional<FaceVolume> color;
+};
 
 double metric_size(const NamedTensors& encoded, double fallback_m) {
     const auto found = encoded.find("log_size_m");
@@ -149,9 +79,11 @@ struct Reconstructor::Parts {
     FrameSpec frame;
     std::map<std::string, LoadedGraph> graphs;
     std::map<std::string, Head> heads;
+    std::optional<FineColor> fine;
+    std::optional<FaceReconstruction> face;
 
     PersonMask segment(const PhotoView& photo) const;
-    NamedTensors encode(const std::string& graph, const Tensor& frame_pixels) const;
+    NamedTensors encode(const LoadedGraph& graph, const Tensor& frame_pixels) const;
 };
 
 PersonMask Reconstructor::Parts::segment(const PhotoView& photo) const {
@@ -172,10 +104,9 @@ PersonMask Reconstructor::Parts::segment(const PhotoView& photo) const {
     return choose_person({mask.data(), photo.width_px, photo.height_px, 1}, MaskSource::kNetwork);
 }
 
-NamedTensors Reconstructor::Parts::encode(const std::string& graph, const Tensor& frame_pixels) const {
-    const LoadedGraph& loaded = graphs.at(graph);
-    const Shape& image = loaded.spec().inputs.at("image");
-    return loaded.run(encoder_input(frame_pixels, image[1], image[2]));
+NamedTensors Reconstructor::Parts::encode(const LoadedGraph& graph, const Tensor& frame_pixels) const {
+    const Shape& image = graph.spec().inputs.at("image");
+    return graph.run(encoder_input(frame_pixels, image[1], image[2]));
 }
 
 Reconstructor::Reconstructor(Bundle bundle, const std::shared_ptr<Engine>& engine)
@@ -187,6 +118,12 @@ Reconstructor::Reconstructor(Bundle bundle, const std::shared_ptr<Engine>& engin
     for (const auto& [name, spec] : bundle.heads) {
         parts_->heads.emplace(name, Head{ImplicitQuery(spec.config), spec.features});
     }
+    if (bundle.fine_color) {
+        const FineColorSpec& fine = *bundle.fine_color;
+        parts_->fine.emplace(FineColor{LoadedGraph("fine_color_encoder", fine.encoder, *engine),
+                                       fine.coarse_layers, ImplicitQuery(fine.head)});
+    }
+    if (bundle.face) parts_->face.emplace(bundle, *engine);
 }
 
 Reconstructor::~Reconstructor() = default;
@@ -197,38 +134,56 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
     Reconstruction result;
     Stages stages(progress, result.timings_ms);
 
-    stages.start("segment", 0.15f);
+    stages.start("segment", 0.12f);
     PersonMask person = parts_->segment(photo);
     result.warnings = std::move(person.warnings);
 
-    stages.start("frame", 0.2f);
+    stages.start("frame", 0.16f);
     const ImageView rgb{photo.rgb, photo.width_px, photo.height_px, 3};
     const ImageView mask{person.values.data(), photo.width_px, photo.height_px, 1};
     const Box crop = frame_figure(person.box, photo.width_px, photo.height_px, parts_->frame.margin);
     const Tensor frame_pixels = frame_image(rgb, mask, crop, parts_->frame.image_size_px);
 
     std::map<std::string, NamedTensors> encoded;
-    stages.start("encode_shape", 0.4f);
-    encoded["shape_encoder"] = parts_->encode("shape_encoder", frame_pixels);
-    stages.start("encode_color", 0.55f);
-    encoded["color_encoder"] = parts_->encode("color_encoder", frame_pixels);
-    const auto maps_of = [&](const Head& head) {
-        std::vector<TensorView> maps;
-        for (const auto& graph : head.features) maps.push_back(encoded.at(graph).at("features").view());
+    stages.start("encode_shape", 0.29f);
+    encoded["shape_encoder"] = parts_->encode(parts_->graphs.at("shape_encoder"), frame_pixels);
+    stages.start("encode_color", 0.38f);
+    encoded["color_encoder"] = parts_->encode(parts_->graphs.at("color_encoder"), frame_pixels);
+    const auto maps_of = [&](const std::vector<std::string>& features) {
+        FeatureMaps maps;
+        for (const auto& graph : features) maps.push_back(encoded.at(graph).at("features").view());
         return maps;
     };
     result.size_m = metric_size(encoded.at("shape_encoder"), parts_->frame.size_m);
     result.image_from_world = image_from_world(crop, result.size_m);
 
-    stages.start("extract", 0.95f);
     const Head& shape = parts_->heads.at("shape");
-    const auto shape_maps = maps_of(shape);
+    PointFunction occupancy = asked(shape.query, maps_of(shape.features));
+    std::optional<UsedFace> face;
+    if (options.use_face && !parts_->face) result.face.status = "no_face_model";
+    if (options.use_face && parts_->face) {
+        result.face = parts_->face->fit({rgb, mask, crop, &frame_pixels, result.size_m}, occupancy, stages);
+    }
+    if (result.face.is_used()) {
+        stages.start("encode_face_shape", 0.54f);
+        const FaceReconstruction& parts = *parts_->face;
+        const bool by_distance = options.face_blend == FaceBlend::kDistance;
+        Points view = view_from_world(result.face.mesh.vertices, result.size_m);
+        FaceArea area =
+            face_area(view, result.face.mesh.faces, parts.region_margin(), by_distance, result.size_m);
+        FaceVolume volume = parts.encode_shape(view);
+        face.emplace(UsedFace{std::move(view), std::move(area), std::move(volume), std::nullopt});
+        occupancy = joined(occupancy, asked(parts.shape_head(), maps_of(parts.shape_features()), face->shape),
+                           face->area, 1);
+    }
+
+    stages.start("extract", 0.84f);
     ExtractionOptions extraction;
     extraction.resolution = options.resolution;
     extraction.dense = options.dense;
     extraction.columns = silhouette_columns(frame_pixels, options.resolution, options.silhouette_dilation_px);
-    Surface surface = extract_surface(lattice_field(shape.query, shape_maps, options.resolution), extraction,
-                                      stages.inner());
+    Surface surface =
+        extract_surface(lattice_field(occupancy, options.resolution), extraction, stages.inner());
     if (surface.faces.empty()) {
         throw Error(
             ErrorCode::kEmptySurface,
@@ -239,12 +194,38 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
     result.num_queries_asked = surface.num_queries_asked;
     result.num_queries_ideal = surface.num_queries_ideal;
     if (options.keep_largest_component) surface = largest_component(surface);
+    const Points view = view_from_lattice(surface.vertices, options.resolution);
+    result.mesh.vertices = world_from_view(view, result.size_m);
+    result.mesh.faces = world_triangles(surface.faces);
 
+    const Head& coarse = parts_->heads.at("color");
+    const FeatureMaps coarse_maps = maps_of(coarse.features);
+    Tensor fine_pixels;
+    NamedTensors fine_encoded;
+    PointFunction color;
+    if (!parts_->fine) {
+        color = with_pixels(asked(coarse.query, coarse_maps), coarse.query.num_outputs(), frame_pixels);
+    } else {
+        stages.start("encode_fine_color", 0.92f);
+        const FineColor& fine = *parts_->fine;
+        const auto size_px = static_cast<int>(fine.encoder.spec().inputs.at("image")[2]);
+        fine_pixels = frame_image(rgb, mask, crop, size_px);
+        fine_encoded = parts_->encode(fine.encoder, fine_pixels);
+        const FeatureMaps maps = {fine_encoded.at("features").view()};
+        const PointFunction activations = asked_activations(coarse.query, coarse_maps, fine.coarse_layers);
+        color = with_pixels(asked(fine.head, maps, activations), fine.head.num_outputs(), fine_pixels);
+        if (face && parts_->face->has_color()) {
+            stages.start("encode_face_color", 0.94f);
+            const JointQuery& head = parts_->face->color_head();
+            face->color.emplace(parts_->face->encode_color(face->vertices, result.face.mesh.colors));
+            color = joined(
+                color,
+                with_pixels(asked(head, maps, *face->color, activations), head.num_outputs(), fine_pixels),
+                face->area, 3);
+        }
+    }
     stages.start("colorize", 1.0f);
-    const auto view = to_view(surface.vertices, options.resolution);
-    result.mesh = to_world(view, surface.faces, result.size_m);
-    const Head& color = parts_->heads.at("color");
-    result.mesh.colors = colorize_vertices(color.query, maps_of(color), frame_pixels, view);
+    result.mesh.colors = colorize_vertices(color, view, stages.inner());
 
     result.mask = std::move(person.values);
     stages.finish();

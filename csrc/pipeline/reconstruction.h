@@ -1,4 +1,4 @@
-// From an RGB photograph to a coloured mesh: segment, frame, encode, query, extract, colorize.
+// From an RGB photograph to a coloured mesh: segment, frame, encode, fit the face, query, extract, colorize.
 #pragma once
 
 #include <array>
@@ -11,6 +11,8 @@
 #include "core/progress.h"
 #include "engine/engine.h"
 #include "pipeline/bundle.h"
+#include "pipeline/face_reconstruction.h"
+#include "pipeline/triangle_mesh.h"
 
 namespace jiff {
 
@@ -21,17 +23,17 @@ struct PhotoView {
     int height_px = 0;
 };
 
+// How the face head's answers join the body head's: alone in the face region (paper Sec. 4.5), or there by a
+// share that falls with the distance from the face mesh (docs/conventions.md, "Face region").
+enum class FaceBlend { kRegion, kDistance };
+
 struct ReconstructOptions {
     int resolution = 256;  // cells along a side of the frame: 32 … 1024, a multiple of 32
     bool keep_largest_component = true;
     bool dense = false;              // evaluate every lattice point: slow, for checking
     int silhouette_dilation_px = 8;  // in the frame image; columns outside are empty
-};
-
-struct Mesh {
-    std::vector<std::array<float, 3>> vertices;      // world, metres
-    std::vector<std::array<std::int32_t, 3>> faces;  // counter-clockwise from outside
-    std::vector<std::array<float, 3>> colors;        // one a vertex, [0, 1]
+    bool use_face = true;            // where the bundle has a face, and the photo too
+    FaceBlend face_blend = FaceBlend::kRegion;
 };
 
 struct Reconstruction {
@@ -40,6 +42,7 @@ struct Reconstruction {
     std::array<double, 16> image_from_world{};  // row-major 4 × 4, see docs/conventions.md
     double size_m = 0.0;
     std::map<std::string, double> timings_ms;  // by stage, and "total"
+    FaceResult face;
     std::int64_t num_queries_asked = 0;
     std::int64_t num_queries_ideal = 0;
     std::vector<std::string> warnings;
@@ -54,8 +57,8 @@ class Reconstructor {
     Reconstructor(Bundle bundle, const std::shared_ptr<Engine>& engine);
     ~Reconstructor();
 
-    // Throws Error: kInvalidArgument, kInvalidMask, kNoPerson, kEngine, kInvalidField, kEmptySurface,
-    // kCancelled.
+    // A face that cannot be used is no error: the result says why. Throws Error: kInvalidArgument,
+    // kInvalidMask, kNoPerson, kEngine, kInvalidField, kEmptySurface, kCancelled.
     Reconstruction reconstruct(const PhotoView& photo, const ReconstructOptions& options,
                                const ProgressCallback& progress = {}) const;
 

@@ -1,10 +1,14 @@
 #include "pipeline/vertex_colors.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <utility>
 
 namespace jiff {
 namespace {
+
+constexpr std::size_t kChunk = 32768;  // vertices at once: a head's activations are kept for all of them
 
 // Bilinear between pixel centres at view = (2 i + 1) / S - 1; beyond the outermost centres they hold.
 struct PixelAxis {
@@ -39,23 +43,30 @@ std::array<float, 3> frame_color(const Tensor& frame, float view_x, float view_y
 
 }  // namespace
 
-std::vector<std::array<float, 3>> colorize_vertices(const ImplicitQuery& head,
-                                                    const std::vector<TensorView>& maps, const Tensor& frame,
-                                                    const std::vector<std::array<float, 3>>& view) {
-    const auto num_points = static_cast<std::int64_t>(view.size());
-    const std::int64_t num_outputs = head.num_outputs();
-    std::vector<float> outputs(static_cast<std::size_t>(num_points * num_outputs));
-    head.query(maps, view.data()->data(), num_points, outputs.data());
-
-    std::vector<std::array<float, 3>> colors(view.size());
-    for (std::int64_t i = 0; i < num_points; ++i) {
-        const float* inferred = outputs.data() + i * num_outputs;
-        std::copy(inferred, inferred + 3, colors[i].begin());
-        if (num_outputs == 3) continue;
-        const auto pixel = frame_color(frame, view[i][0], view[i][1]);
-        for (int channel = 0; channel < 3; ++channel) {
-            colors[i][channel] += inferred[3] * (pixel[channel] - colors[i][channel]);
+PointFunction with_pixels(PointFunction head, std::int64_t num_outputs, const Tensor& frame) {
+    if (num_outputs == 3) return head;
+    return [head = std::move(head), num_outputs, &frame](const float* points, std::int64_t num_points,
+                                                         float* colors) {
+        std::vector<float> outputs(static_cast<std::size_t>(num_points * num_outputs));
+        head(points, num_points, outputs.data());
+        for (std::int64_t i = 0; i < num_points; ++i) {
+            const float* inferred = outputs.data() + i * num_outputs;
+            const auto pixel = frame_color(frame, points[3 * i], points[3 * i + 1]);
+            for (int channel = 0; channel < 3; ++channel) {
+                colors[3 * i + channel] =
+                    inferred[channel] + inferred[3] * (pixel[channel] - inferred[channel]);
+            }
         }
+    };
+}
+
+std::vector<std::array<float, 3>> colorize_vertices(const PointFunction& color, const Points& view,
+                                                    const ProgressCallback& progress) {
+    std::vector<std::array<float, 3>> colors(view.size());
+    for (std::size_t begin = 0; begin < view.size(); begin += kChunk) {
+        const std::size_t count = std::min(kChunk, view.size() - begin);
+        color(view[begin].data(), static_cast<std::int64_t>(count), colors[begin].data());
+        report(progress, "colorize", static_cast<float>(begin + count) / static_cast<float>(view.size()));
     }
     return colors;
 }

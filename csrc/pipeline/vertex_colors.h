@@ -1,18 +1,23 @@
-// Colours of mesh vertices from the colour head, and from the photograph itself where it sees them.
+// Colours of mesh vertices from the colour heads, and from the photograph itself where it sees them.
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <vector>
 
+#include "core/progress.h"
 #include "core/tensor.h"
-#include "ops/implicit_query.h"
+#include "pipeline/point_function.h"
+#include "pipeline/triangle_mesh.h"
 
 namespace jiff {
 
-// RGB in [0, 1] at `view`, points in view coordinates. A head of four outputs blends: its last output
-// is the weight of the frame's own pixel. `frame` is [4, S, S] as frame_image gives it.
-std::vector<std::array<float, 3>> colorize_vertices(const ImplicitQuery& head,
-                                                    const std::vector<TensorView>& maps, const Tensor& frame,
-                                                    const std::vector<std::array<float, 3>>& view);
+// RGB in [0, 1] from a head of three outputs, or of four: its last output is then the weight of the frame's
+// own pixel. `frame`, [4, S, S] as frame_image gives it, must outlive the result.
+PointFunction with_pixels(PointFunction head, std::int64_t num_outputs, const Tensor& frame);
+
+// RGB in [0, 1] at `view`, points in view coordinates, from a function that gives three answers.
+std::vector<std::array<float, 3>> colorize_vertices(const PointFunction& color, const Points& view,
+                                                    const ProgressCallback& progress = {});
 
 }  // namespace jiff

@@ -16,6 +16,7 @@ from .errors import (
     OptionError,
     OutputError,
 )
+from .face import Face, FaceAlignment
 from .options import EngineOptions, ReconstructionOptions
 from .reconstructor import Reconstructor
 from .result import Queries, Reconstruction
@@ -26,6 +27,8 @@ __all__ = [
     "EmptySurfaceError",
     "EngineError",
     "EngineOptions",
+    "Face",
+    "FaceAlignment",
     "FieldError",
     "ImageError",
     "JiffError",

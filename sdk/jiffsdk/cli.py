@@ -31,8 +31,9 @@ from .errors import (
     OutputError,
     core_errors,
 )
+from .face import Face
 from .mesh_files import encoder_for
-from .options import ReconstructionOptions
+from .options import FACE_BLENDS, FACE_CHOICES, ReconstructionOptions
 from .reconstructor import DEFAULT_BUNDLE, Progress, Reconstructor
 
 EXIT_OTHER, EXIT_USAGE, EXIT_INPUT, EXIT_MODEL, EXIT_OUTPUT, EXIT_INTERRUPTED = 1, 2, 3, 4, 5, 130
@@ -92,6 +93,16 @@ def _parser() -> argparse.ArgumentParser:
         default=ReconstructionOptions.resolution,
         help="cells along a side of the frame: a multiple of 32 from 32 to 1024",
     )
+    reconstruct.add_argument(
+        "--face",
+        default=ReconstructionOptions.face,
+        help=f"whether a face shapes the mesh, one of: {', '.join(FACE_CHOICES)}",
+    )
+    reconstruct.add_argument(
+        "--face-blend",
+        default=ReconstructionOptions.face_blend,
+        help=f"how it joins the body, one of: {', '.join(FACE_BLENDS)}",
+    )
     reconstruct.add_argument("--mask", help="image of the photograph's size that is white on the person")
     reconstruct.add_argument("--preview", help="PNG file to write with views from several sides")
     reconstruct.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary")
@@ -112,7 +123,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _reconstruct(parsed: argparse.Namespace) -> None:
     # What can be seen to be wrong is said before any work is done.
-    options = ReconstructionOptions(resolution=parsed.resolution)
+    options = ReconstructionOptions(
+        resolution=parsed.resolution, face=parsed.face, face_blend=parsed.face_blend
+    )
     encoder_for(parsed.output)
     for written in filter(None, (parsed.output, parsed.preview)):
         folder = Path(written).absolute().parent
@@ -140,11 +153,22 @@ def _reconstruct(parsed: argparse.Namespace) -> None:
                 "queries": {"asked": result.queries.asked, "ideal": result.queries.ideal},
                 "timings_ms": result.timings,
                 "warnings": list(result.warnings),
+                "face": _face_facts(result.face),
             }
         )
     elif not parsed.quiet:
         counts = f"{len(result.vertices)} vertices, {len(result.faces)} faces"
-        print(f"{parsed.output}: {counts} in {result.timings['total'] / 1000.0:.2f} s")
+        seconds = result.timings["total"] / 1000.0
+        print(f"{parsed.output}: {counts}, face {result.face.status}, in {seconds:.2f} s")
+
+
+def _face_facts(face: Face) -> dict[str, Any]:
+    """What a script may want to decide by; the arrays stay in Python."""
+    facts: dict[str, Any] = {"status": face.status, "box": face.box, "score": face.score}
+    facts["landmarks"] = None if face.landmarks is None else face.landmarks.tolist()
+    facts |= {"yaw_deg": face.yaw_deg, "pitch_deg": face.pitch_deg, "roll_deg": face.roll_deg}
+    facts["residual_m"] = None if face.alignment is None else face.alignment.residual_m
+    return facts
 
 
 def _info(parsed: argparse.Namespace) -> None:
@@ -163,6 +187,8 @@ def _info(parsed: argparse.Namespace) -> None:
             "provenance": bundle.provenance,
             "graphs": bundle.graphs,
             "image_size_px": bundle.image_size_px,
+            "face": bundle.has_face,
+            "fine_color": bundle.has_fine_color,
         },
     }
     if parsed.json:

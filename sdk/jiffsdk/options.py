@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import operator
 from dataclasses import dataclass
 
 from .errors import OptionError
 
 RESOLUTIONS = tuple(range(32, 1025, 32))
+FACE_CHOICES = ("auto", "off")
+FACE_BLENDS = ("region", "distance")
 
 
 def _whole_number(name: str, value: object) -> int:
@@ -15,6 +18,13 @@ def _whole_number(name: str, value: object) -> int:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         raise OptionError(f"{name} must be a whole number, got {value!r}") from None
+
+
+def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        near = difflib.get_close_matches(str(value), allowed, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise OptionError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}{hint}")
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,12 @@ class ReconstructionOptions:
         Evaluate every lattice point instead of following the surface: slow, for checking.
     silhouette_dilation_px : int
         How far outside the silhouette the surface may lie, in pixels of the frame image.
+    face : str
+        ``"auto"``: the face shapes the mesh where the bundle has a face and the photograph shows one; what
+        came of it is in `Reconstruction.face`. ``"off"``: the body head alone.
+    face_blend : str
+        ``"region"``: in the rectangle around the face its head answers alone. ``"distance"``: by a share
+        that falls with the distance from the fitted face.
 
     Raises
     ------
@@ -42,6 +58,8 @@ class ReconstructionOptions:
     keep_largest_component: bool = True
     dense: bool = False
     silhouette_dilation_px: int = 8
+    face: str = "auto"
+    face_blend: str = "region"
 
     def __post_init__(self) -> None:
         resolution = _whole_number("resolution", self.resolution)
@@ -54,6 +72,8 @@ class ReconstructionOptions:
         dilation_px = _whole_number("silhouette_dilation_px", self.silhouette_dilation_px)
         if not 0 <= dilation_px <= 4096:
             raise OptionError(f"silhouette_dilation_px must be from 0 to 4096, got {dilation_px}")
+        _one_of("face", self.face, FACE_CHOICES)
+        _one_of("face_blend", self.face_blend, FACE_BLENDS)
         object.__setattr__(self, "resolution", resolution)
         object.__setattr__(self, "silhouette_dilation_px", dilation_px)
 

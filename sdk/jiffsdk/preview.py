@@ -17,11 +17,12 @@ VIEW_YAWS_DEG = (0.0, 45.0, 90.0, 180.0)  # front, three-quarter, side, back
 _BACKGROUND = 0.96
 _MARGIN = 0.04  # of the view's height, free around the mesh
 _LIGHT = np.array([0.35, 0.45, 0.82]) / np.linalg.norm([0.35, 0.45, 0.82])  # over the viewer's shoulder
+_FACE_SHARE = 0.7  # height of the fitted face, of a view that shows the head
 _CLAY = 0.82  # albedo of the grey row
 
 
 def render_preview(
-    vertices: Floats, faces: Faces, colors: Floats, height_px: int = 512
+    vertices: Floats, faces: Faces, colors: Floats, height_px: int = 512, face: Floats | None = None
 ) -> npt.NDArray[np.uint8]:
     """Front, three-quarter, side and back views in two rows: the colours, and the geometry in grey.
 
@@ -35,10 +36,12 @@ def render_preview(
         In [0, 1].
     height_px : int
         Of one view, 16 to 4096.
+    face : ndarray, shape (N, 3), optional
+        Points of the face in the world; with them two more rows show the head.
 
     Returns
     -------
-    ndarray of uint8, shape (2 · height_px, 4 · width_px, 3)
+    ndarray of uint8, shape (2 · height_px, 4 · width_px, 3), or twice as high with a face
 
     Raises
     ------
@@ -56,20 +59,29 @@ def render_preview(
     width_px = max(16, min(height_px, math.ceil(2.0 * (half_width * px_per_unit + _MARGIN * height_px))))
 
     normals = vertex_normals(vertices, faces)
+    rows = _view_rows(centred * px_per_unit, faces, colors, normals, width_px, height_px)
+    if face is not None:
+        middle = 0.5 * (face.min(axis=0) + face.max(axis=0))
+        middle[2] = face[:, 2].min()  # the head turns about the ears, not about the nose
+        head_px_per_unit = height_px * _FACE_SHARE / max(float(np.ptp(face[:, 1])), 1e-9)
+        rows += _view_rows(
+            (vertices - middle) * head_px_per_unit, faces, colors, normals, width_px, height_px
+        )
+    return np.rint(np.clip(np.concatenate(rows), 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def _view_rows(
+    positions: Floats, faces: Faces, colors: Floats, normals: Floats, width_px: int, height_px: int
+) -> list[npt.NDArray[np.float64]]:
+    """Two rows of views of a mesh that is given in pixels from the middle of a view."""
     columns = []
     for yaw_deg in VIEW_YAWS_DEG:
         turn = _turn(yaw_deg)
-        fragments = rasterize(centred @ turn.T * px_per_unit, faces, width_px, height_px)
+        fragments = rasterize(positions @ turn.T, faces, width_px, height_px)
         shade = 0.25 + 0.75 * np.clip(fragments.interpolate(normals, faces) @ turn.T @ _LIGHT, 0.0, 1.0)
-        columns.append(
-            np.concatenate(
-                [
-                    fragments.paint(fragments.interpolate(colors, faces)),
-                    fragments.paint(np.repeat(_CLAY * shade[:, None], 3, axis=1)),
-                ]
-            )
-        )
-    return np.rint(np.clip(np.concatenate(columns, axis=1), 0.0, 1.0) * 255.0).astype(np.uint8)
+        clay = np.repeat(_CLAY * shade[:, None], 3, axis=1)
+        columns.append([fragments.paint(fragments.interpolate(colors, faces)), fragments.paint(clay)])
+    return [np.concatenate(row, axis=1) for row in zip(*columns, strict=True)]
 
 
 def _turn(yaw_deg: float) -> npt.NDArray[np.float64]:

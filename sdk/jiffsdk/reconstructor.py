@@ -12,6 +12,7 @@ import numpy as np
 
 from . import _core, engines
 from .errors import JiffWarning, core_errors
+from .face import face_from_core
 from .images import ImageSource, load_mask, load_photo
 from .options import EngineOptions, ReconstructionOptions
 from .result import Queries, Reconstruction
@@ -87,6 +88,8 @@ class Reconstructor:
     ) -> Reconstruction:
         """Reconstructs the person in a photograph.
 
+        A face that cannot be used is no error: `Reconstruction.face` says why.
+
         Parameters
         ----------
         image : path, bytes, binary file, PIL image or array
@@ -127,6 +130,8 @@ class Reconstructor:
         settings.keep_largest_component = options.keep_largest_component
         settings.dense = options.dense
         settings.silhouette_dilation_px = options.silhouette_dilation_px
+        settings.use_face = options.face != "off"
+        settings.face_by_distance = options.face_blend == "distance"
 
         photo = load_photo(image)
         height_px, width_px = photo.rgb.shape[:2]
@@ -145,4 +150,5 @@ class Reconstructor:
             timings=found.timings_ms,
             queries=Queries(found.num_queries_asked, found.num_queries_ideal),
             warnings=tuple(found.warnings),
+            face=face_from_core(found.face),
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from .face import Face
 from .mesh_files import encoder_for
 from .output import write_png, write_whole
 from .preview import render_preview
@@ -60,6 +61,8 @@ class Reconstruction:
     queries : Queries
     warnings : tuple of str
         What was also issued as `JiffWarning`.
+    face : Face
+        What was found of the face, and whether it shaped the mesh.
     """
 
     vertices: Floats
@@ -71,6 +74,7 @@ class Reconstruction:
     timings: dict[str, float]
     queries: Queries
     warnings: tuple[str, ...]
+    face: Face = Face("off")
 
     def __repr__(self) -> str:
         return (
@@ -103,12 +107,14 @@ class Reconstruction:
     def preview(self, path: str | os.PathLike[str] | None = None, height_px: int = 512) -> Image.Image:
         """Renders front, three-quarter, side and back views, with colours and as grey geometry.
 
+        Where a face shaped the mesh, the same views of the head follow below.
+
         Parameters
         ----------
         path : path, optional
             Also writes the picture there, as PNG.
         height_px : int
-            Height of one view; the picture has two rows of four.
+            Height of one view; the picture has two rows of four, or four of them.
 
         Raises
         ------
@@ -119,7 +125,8 @@ class Reconstruction:
         """
         from PIL import Image
 
-        image = Image.fromarray(render_preview(self.vertices, self.faces, self.colors, height_px))
+        face = self.face.vertices if self.face.is_used else None
+        image = Image.fromarray(render_preview(self.vertices, self.faces, self.colors, height_px, face))
         if path is not None:
             write_png(path, image)
         return image

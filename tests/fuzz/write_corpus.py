@@ -57,14 +57,14 @@ def write_images() -> None:
 
 
 def write_options() -> None:
-    reconstruct = struct.pack("<QiiiiQQ", 40, 128, 1, 0, -1, 0, 0)
+    reconstruct = struct.pack("<QiiiiiiQQ", 48, 128, 1, 0, -1, 0, 1, 0, 0)
     engine = struct.pack("<QQQQii", 40, 2, 4, 5, 8, 0)
     for name, content in {
         "reconstruct": reconstruct,
         "engine": engine,
         "short": reconstruct[:20],
-        "newer": struct.pack("<Q", 56) + reconstruct[8:] + bytes(16),
-        "newer_set": struct.pack("<Q", 56) + reconstruct[8:] + bytes(15) + b"\1",
+        "newer": struct.pack("<Q", 64) + reconstruct[8:] + bytes(16),
+        "newer_set": struct.pack("<Q", 64) + reconstruct[8:] + bytes(15) + b"\1",
         "huge": struct.pack("<Q", 2**63) + reconstruct[8:],
         "none": b"",
     }.items():

@@ -133,7 +133,7 @@ typedef struct jiff_bundle_info {
     int32_t image_size_px;    /* side of the frame image */
     int32_t has_segmentation; /* 1: photographs need no mask */
     int32_t detects_faces;    /* 1: it holds a face detector */
-    int32_t reserved;
+    int32_t has_face;         /* 1: it fits a face model, which shapes the face of the mesh */
 } jiff_bundle_info;
 
 #define JIFF_BUNDLE_INFO_INIT \
@@ -226,6 +226,12 @@ typedef struct jiff_reconstruction jiff_reconstruction;
  */
 typedef int32_t (*jiff_progress_callback)(const char* stage, float fraction, void* user_data);
 
+/* How the face head's answers join the body head's. */
+enum {
+    JIFF_FACE_REGION = 0,  /* alone in the face region (paper Sec. 4.5) */
+    JIFF_FACE_DISTANCE = 1 /* there by a share that falls with the distance from the face mesh */
+};
+
 typedef struct jiff_reconstruct_options {
     size_t struct_size;
     int32_t resolution; /* cells along a side of the frame: a multiple of 32 from 32 to 1024; 0: 256 */
@@ -233,12 +239,14 @@ typedef struct jiff_reconstruct_options {
     int32_t dense;                   /* 1: evaluate every lattice point; slow, for checking */
     int32_t silhouette_dilation_px;  /* how far outside the silhouette the surface may lie, in pixels of the
                                         frame image: 1 to 4096; 0: 8; -1: not at all */
+    int32_t ignore_face;             /* 1: the body's network makes the face too */
+    int32_t face_blend;              /* JIFF_FACE_REGION or JIFF_FACE_DISTANCE */
     jiff_progress_callback progress; /* or null */
     void* user_data;                 /* for `progress` */
 } jiff_reconstruct_options;
 
 #define JIFF_RECONSTRUCT_OPTIONS_INIT \
-    { sizeof(jiff_reconstruct_options), 0, 0, 0, 0, NULL, NULL }
+    { sizeof(jiff_reconstruct_options), 0, 0, 0, 0, 0, 0, NULL, NULL }
 
 /*
  * Reconstructs the person in `image`, which must be upright, at least 64 px on each side and at most 80
@@ -281,6 +289,32 @@ JIFF_API jiff_status jiff_reconstruction_mesh(const jiff_reconstruction* reconst
  * caller set. Borrowed from the reconstruction, valid until it is freed.
  */
 JIFF_API jiff_status jiff_reconstruction_mask(const jiff_reconstruction* reconstruction, jiff_image* mask);
+
+/*
+ * What came of the face: *status becomes "used" where the face model shaped the mesh, else why the body's
+ * network made the face alone:
+ *   "off"                                  the options said so
+ *   "no_face_model"                        the bundle has none
+ *   "no_face"                              no face was found on the person
+ *   "no_fit"                               the model does not fit what was found
+ *   "turned_away"                          it looks more than 60 degrees away from the camera
+ *   "no_surface", "too_few_pairs"          too little of the body's surface lies where the face is seen
+ *   "turned_too_far", "scaled_too_far",
+ *   "moved_too_far"                        it fits that surface only elsewhere than it is seen
+ *   "worse_than_start",
+ *   "too_far_from_surface"                 it does not fit that surface
+ * Borrowed from the reconstruction, valid until it is freed.
+ */
+JIFF_API jiff_status jiff_reconstruction_face_status(const jiff_reconstruction* reconstruction,
+                                                     const char** status);
+
+/*
+ * The fitted face model, placed in the world, in its own light: fills *mesh, whose struct_size the caller
+ * set; without a vertex where no face was fitted and placed. Borrowed from the reconstruction, valid until it
+ * is freed.
+ */
+JIFF_API jiff_status jiff_reconstruction_face_mesh(const jiff_reconstruction* reconstruction,
+                                                   jiff_mesh* mesh);
 
 typedef struct jiff_reconstruction_info {
     size_t struct_size;

@@ -193,11 +193,17 @@ struct EngineOptions {
 // A stage and the finished fraction of the whole; false cancels.
 using Progress = std::function<bool(std::string_view stage, float fraction)>;
 
+// How the face head's answers join the body head's: alone in the face region, or by a share that falls with
+// the distance from the face mesh.
+enum class FaceBlend : std::int32_t { kRegion = JIFF_FACE_REGION, kDistance = JIFF_FACE_DISTANCE };
+
 struct ReconstructOptions {
     std::int32_t resolution = 256;  // cells along a side of the frame: a multiple of 32 from 32 to 1024
     bool keep_all_components = false;
     bool dense = false;                       // evaluate every lattice point; slow, for checking
     std::int32_t silhouette_dilation_px = 8;  // 0 to 4096
+    bool use_face = true;                     // where the bundle has a face model, and the photo a face
+    FaceBlend face_blend = FaceBlend::kRegion;
     Progress progress;
 };
 
@@ -246,6 +252,8 @@ class Reconstruction {
     // Takes the handle over.
     explicit Reconstruction(jiff_reconstruction* handle) : handle_(handle) {
         jiff_reconstruction_mesh(handle, &mesh_);
+        jiff_reconstruction_face_status(handle, &face_status_);
+        jiff_reconstruction_face_mesh(handle, &face_mesh_);
         jiff_reconstruction_mask(handle, &mask_);
         jiff_reconstruction_get_info(handle, &info_);
     }
@@ -253,6 +261,10 @@ class Reconstruction {
     jiff_reconstruction* get() const noexcept { return handle_.get(); }
 
     MeshView mesh() const noexcept { return MeshView(mesh_); }
+    // "used" where the face model shaped the mesh, else why not; see jiff_reconstruction_face_status.
+    std::string_view face_status() const noexcept { return face_status_; }
+    // The fitted face model, placed in the world; no vertices where there is none.
+    MeshView face_mesh() const noexcept { return MeshView(face_mesh_); }
     // The person that was taken, kGray, of the photograph's size.
     Image mask() const noexcept { return Image(mask_); }
     // Size, projection and numbers of queries, see jiff_reconstruction_info.
@@ -281,7 +293,8 @@ class Reconstruction {
 
   private:
     detail::Handle<jiff_reconstruction, jiff_reconstruction_free> handle_;
-    jiff_mesh mesh_ = JIFF_MESH_INIT;
+    jiff_mesh mesh_ = JIFF_MESH_INIT, face_mesh_ = JIFF_MESH_INIT;
+    const char* face_status_ = "";
     jiff_image mask_ = JIFF_IMAGE_INIT;
     jiff_reconstruction_info info_ = JIFF_RECONSTRUCTION_INFO_INIT;
 };
@@ -384,6 +397,8 @@ class Reconstructor {
         given.resolution = options.resolution;
         given.keep_all_components = options.keep_all_components;
         given.dense = options.dense;
+        given.ignore_face = !options.use_face;
+        given.face_blend = static_cast<std::int32_t>(options.face_blend);
         given.silhouette_dilation_px =
             options.silhouette_dilation_px == 0 ? -1 : options.silhouette_dilation_px;
         if (options.progress) {

@@ -1,0 +1,116 @@
+#include "pipeline/face_reconstruction.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "ops/surface_extraction.h"
+#include "pipeline/frame_coordinates.h"
+#include "preprocess/framing.h"
+
+namespace jiff {
+namespace {
+
+constexpr double kMostAngleDeg = 60.0;  // between the line of sight and where a usable face looks
+// The body's surface that the face is placed on: cells of about this size, as far around the face.
+constexpr double kSurfaceCellM = 0.006;
+constexpr double kSurfaceReachM = 0.06;
+constexpr int kResolutionStep = 32, kLeastResolution = 64, kMostResolution = 512;
+constexpr int kDilationPx = 8;
+
+int surface_resolution(double size_m) {
+    const int steps = static_cast<int>(std::ceil(size_m / kSurfaceCellM / kResolutionStep));
+    return std::clamp(steps * kResolutionStep, kLeastResolution, kMostResolution);
+}
+
+// Lattice columns that are within reach of `vertices`, which are in the view.
+std::vector<std::uint8_t> columns_around(const Points& vertices, const Tensor& frame_pixels, int resolution,
+                                         double reach) {
+    auto columns = silhouette_columns(frame_pixels, resolution, kDilationPx);
+    const FaceRegion box = face_area(vertices, {}, 0.0, false, 1.0).region;
+    std::size_t column = 0;
+    for (int y = 0; y <= resolution; ++y) {
+        for (int x = 0; x <= resolution; ++x, ++column) {
+            const double view_x = -1.0 + 2.0 * x / resolution, view_y = -1.0 + 2.0 * y / resolution;
+            const bool is_near = view_x >= box.left - reach && view_x <= box.right + reach &&
+                                 view_y >= box.top - reach && view_y <= box.bottom + reach;
+            if (!is_near) columns[column] = 0;
+        }
+    }
+    return columns;
+}
+
+// The body's surface around a face whose vertices are in the world, wherever in depth.
+Mesh surface_around(const Points& face, const FramedPerson& person, const PointFunction& body,
+                    const ProgressCallback& progress) {
+    ExtractionOptions options;
+    options.resolution = surface_resolution(person.size_m);
+    options.columns = columns_around(view_from_world(face, person.size_m), *person.frame_pixels,
+                                     options.resolution, 2.0 / person.size_m * kSurfaceReachM);
+    const Surface surface = extract_surface(lattice_field(body, options.resolution), options, progress);
+    Mesh mesh;
+    mesh.vertices = world_from_view(view_from_lattice(surface.vertices, options.resolution), person.size_m);
+    mesh.faces = world_triangles(surface.faces);
+    return mesh;
+}
+
+bool is_finite(const Points& points) {
+    return std::all_of(points.begin(), points.end(), [](const auto& point) {
+        return std::isfinite(point[0]) && std::isfinite(point[1]) && std::isfinite(point[2]);
+    });
+}
+
+}  // namespace
+
+FaceReconstruction::FaceReconstruction(const Bundle& bundle, Engine& engine)
+    : fitter_(bundle, engine),
+      shape_volume_(bundle.face->shape_volume, engine),
+      shape_head_(bundle.face->shape_head),
+      shape_features_(bundle.face->shape_features),
+      region_margin_(bundle.face->region_margin) {
+    if (!bundle.face->color) return;
+    color_.emplace(
+        Color{ColorVolumeEncoder(bundle.face->color->volume, engine), JointQuery(bundle.face->color->head)});
+}
+
+FaceResult FaceReconstruction::fit(const FramedPerson& person, const PointFunction& body,
+                                   Stages& stages) const {
+    FaceResult result;
+    stages.start("detect_face", 0.42f);
+    result.detected = fitter_.find(person.rgb, person.mask, person.frame);
+    if (!result.detected) {
+        result.status = "no_face";
+        return result;
+    }
+    stages.start("fit_face", 0.44f);
+    result.fit = fitter_.fit(person.rgb, *result.detected);
+    if (!result.fit) {
+        result.status = "no_fit";
+        return result;
+    }
+    const FaceModel& model = fitter_.model();
+    const FaceFit& fit = *result.fit;
+    const Similarity start =
+        place_face(fit.coefficients.pose, fitter_.side_m(), fit.crop, person.frame, person.size_m);
+    const Points begin = placed(start, fit.vertices);
+    if (!is_finite(fit.vertices) || !is_finite(begin)) {
+        result.status = "no_fit";
+        return result;
+    }
+    if (fit.angle_deg > kMostAngleDeg) {
+        result.status = "turned_away";
+        return result;
+    }
+    stages.start("align_face", 0.5f);
+    const Mesh surface = surface_around(begin, person, body, stages.inner());
+    result.alignment = align_face(fit.vertices, model.triangles(), start, surface.vertices, surface.faces);
+    result.status = name(result.alignment->status);
+    result.mesh.vertices = placed(result.alignment->placement, fit.vertices);
+    result.mesh.faces = model.triangles();
+    result.mesh.colors =
+        lit_colors(model.albedo(fit.coefficients), vertex_normals(result.mesh.vertices, result.mesh.faces),
+                   fit.coefficients.light);
+    return result;
+}
+
+}  // namespace jiff

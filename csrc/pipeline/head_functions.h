@@ -1,0 +1,27 @@
+// Heads over the maps and volumes of one photograph, as functions of points.
+#pragma once
+
+#include <vector>
+
+#include "core/tensor.h"
+#include "ops/implicit_query.h"
+#include "ops/joint_query.h"
+#include "pipeline/face_volume.h"
+#include "pipeline/point_function.h"
+
+namespace jiff {
+
+using FeatureMaps = std::vector<TensorView>;
+
+// What `head` answers. `features` gives what it takes of each point beside maps and depth, if anything. Heads
+// and what the maps show must outlive the result, as below.
+PointFunction asked(const ImplicitQuery& head, FeatureMaps maps, PointFunction features = {});
+
+// The same of a joint head, in a face's volume.
+PointFunction asked(const JointQuery& head, FeatureMaps maps, const FaceVolume& face,
+                    PointFunction features = {});
+
+// The activations of a head after its first `num_layers` layers.
+PointFunction asked_activations(const ImplicitQuery& head, FeatureMaps maps, int num_layers);
+
+}  // namespace jiff
