@@ -15,7 +15,11 @@ import pytest
 import c_api
 import jiffsdk
 from c_api import Image, Library, Mesh, StatusError, image_view
-from figures import as_bytes, person, photograph
+from face_photographs import example
+from figures import as_bytes, disc, person, photograph
+from jiffsdk.reconstructor import DEFAULT_BUNDLE
+from synthetic_bundle import read_manifest, write_bundle, write_manifest
+from synthetic_face import add_face
 
 RESOLUTION = 64
 
@@ -346,3 +350,54 @@ def test_last_error_belongs_to_its_thread(library: Library) -> None:
     thread.join()
     assert there[0] == b"" and b"/no/such/b" in there[1]
     assert b"/no/such/a" in library.jiff_last_error()
+
+
+def test_without_a_face_model_the_status_says_so(library: Library, loaded: c_void_p) -> None:
+    rgb, mask = image_view(photograph(person())), image_view(as_bytes(person()))
+    for options, expected in (({}, b"no_face_model"), ({"ignore_face": 1}, b"off")):
+        handle = library.reconstruct(loaded, rgb, mask, resolution=32, **options)
+        status, mesh = c_char_p(), Mesh()
+        library.check(library.jiff_reconstruction_face_status(handle, byref(status)))
+        library.check(library.jiff_reconstruction_face_mesh(handle, byref(mesh)))
+        assert status.value == expected and (mesh.num_vertices, mesh.num_faces) == (0, 0)
+        library.check(library.jiff_reconstruction_free(handle))
+    with refused("JIFF_INVALID_ARGUMENT", "face_blend is 2"):
+        library.reconstruct(loaded, rgb, mask, resolution=32, face_blend=2)
+
+
+@pytest.mark.skipif(not DEFAULT_BUNDLE.is_dir(), reason="this checkout ships no face detector")
+@pytest.mark.parametrize("blend", ["region", "distance"])
+def test_face_is_the_one_in_python(library: Library, tmp_path: Path, blend: str) -> None:
+    directory = add_face(write_bundle(tmp_path / "bundle", estimates_size=False))
+    manifest = read_manifest(directory)
+    manifest["frame"]["size_m"] = 0.45
+    write_manifest(directory, manifest)
+    picture = np.array(example("astronaut"))
+    mask = as_bytes(disc(512, 512, 116, 225, 100))
+    options = jiffsdk.ReconstructionOptions(resolution=RESOLUTION, face_blend=blend)  # type: ignore[arg-type]
+    expected = jiffsdk.Reconstructor(directory)(picture, mask, options=options)
+    assert expected.face.is_used and expected.face.vertices is not None
+
+    bundle, info = library.open_bundle(directory), c_api.BundleInfo()
+    library.check(library.jiff_bundle_get_info(bundle, byref(info)))
+    assert (info.detects_faces, info.has_face) == (1, 1)
+    reconstructor = library.create(bundle)
+    handle = library.reconstruct(
+        reconstructor,
+        image_view(picture),
+        image_view(mask),
+        resolution=RESOLUTION,
+        face_blend=int(blend == "distance"),
+    )
+    assert_same_mesh(library, handle, expected)
+    status, mesh = c_char_p(), Mesh()
+    library.check(library.jiff_reconstruction_face_status(handle, byref(status)))
+    library.check(library.jiff_reconstruction_face_mesh(handle, byref(mesh)))
+    assert status.value == b"used"
+    vertices, triangles, colors = c_api.arrays_of(mesh)
+    np.testing.assert_array_equal(vertices, expected.face.vertices)
+    np.testing.assert_array_equal(triangles, expected.face.triangles)
+    np.testing.assert_array_equal(colors, expected.face.colors)
+    library.check(library.jiff_reconstruction_free(handle))
+    library.check(library.jiff_reconstructor_free(reconstructor))
+    library.check(library.jiff_bundle_free(bundle))
