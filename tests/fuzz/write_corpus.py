@@ -11,8 +11,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
 from synthetic_bundle import face_detection_entry, read_manifest, write_bundle
+from synthetic_face import add_face
 
 CORPUS = Path(__file__).parent / "corpus"
 BOUNDARY = b"\n----\n"
@@ -36,6 +38,12 @@ def write_bundles(folder: Path) -> None:
         write("bundle", name, json.dumps(manifest).encode() + BOUNDARY + heads)
         manifest["face_detection"] = face_detection_entry("shape_encoder.onnx")
         write("bundle", f"{name}_detecting", json.dumps(manifest).encode() + BOUNDARY + heads)
+    # All files of the target have one content: the face's tensors beside those of the heads.
+    directory = add_face(write_bundle(folder / "face"))
+    tensors = load_file(directory / "heads.safetensors") | load_file(directory / "face_model.safetensors")
+    save_file(tensors, directory / "heads.safetensors")
+    manifest = json.dumps(read_manifest(directory)).encode()
+    write("bundle", "face", manifest + BOUNDARY + (directory / "heads.safetensors").read_bytes())
     write("bundle", "empty", b"{}" + BOUNDARY + struct.pack("<Q", 2) + b"{}")
 
 
