@@ -7,6 +7,7 @@
 #include <string>
 
 #include "core/status.h"
+#include "io/whole_file.h"
 
 namespace jiff::api {
 namespace {
@@ -46,8 +47,6 @@ jiff_status status_of(ErrorCode code) noexcept {
             return JIFF_ENGINE_ERROR;
         case ErrorCode::kCancelled:
             return JIFF_CANCELLED;
-        case ErrorCode::kOutput:
-            return JIFF_OUTPUT_ERROR;
     }
     return JIFF_INTERNAL_ERROR;
 }
@@ -60,6 +59,9 @@ jiff_status status_of_current_exception() noexcept {
     } catch (const Error& error) {
         store(error.what());
         return status_of(error.code());
+    } catch (const OutputError& error) {
+        store(error.what());
+        return JIFF_OUTPUT_ERROR;
     } catch (const InvalidHandle& error) {
         store(error.what());
         return JIFF_INVALID_HANDLE;

@@ -22,8 +22,6 @@ const char* name(ErrorCode code) noexcept {
             return "engine";
         case ErrorCode::kCancelled:
             return "cancelled";
-        case ErrorCode::kOutput:
-            return "output";
     }
     return "unknown";
 }

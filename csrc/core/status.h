@@ -17,7 +17,6 @@ enum class ErrorCode {
     kBundle,           // a bundle file is missing, altered, truncated or of a newer schema
     kEngine,           // an engine is unknown, missing or failed
     kCancelled,        // the caller's progress callback asked to stop
-    kOutput,           // a file could not be written
 };
 
 // "invalid_argument" for kInvalidArgument, and so on: the spelling that Python sees.

@@ -16,7 +16,7 @@ struct MeshView {
 
 // Writes binary glTF 2.0, binary PLY or Wavefront OBJ, as the suffix .glb, .ply or .obj of `path` says; whole
 // or not at all. Throws Error(kInvalidArgument) on another suffix or a mesh that cannot be written, and
-// Error(kOutput) when the file cannot be written; then what was at `path` before is untouched.
+// OutputError when the file cannot be written; then what was at `path` before is untouched.
 void write_mesh(const MeshView& mesh, const std::string& path);
 
 }  // namespace jiff

@@ -7,17 +7,15 @@
 #include <random>
 #include <system_error>
 
-#include "core/status.h"
-
 namespace jiff {
 namespace {
 
 namespace fs = std::filesystem;
 
 [[noreturn]] void fail(const std::string& path, int code) {
-    throw Error(ErrorCode::kOutput, "cannot write '" + path + "': " + std::generic_category().message(code) +
-                                        "; check that its folder exists, that you may write there and that "
-                                        "the disk has room");
+    throw OutputError("cannot write '" + path + "': " + std::generic_category().message(code) +
+                      "; check that its folder exists, that you may write there and that "
+                      "the disk has room");
 }
 
 // A name beside `target` that nothing has yet.

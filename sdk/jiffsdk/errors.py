@@ -69,7 +69,6 @@ _BY_CODE: dict[str, type[JiffError]] = {
     "bundle": BundleError,
     "engine": EngineError,
     "cancelled": Cancelled,
-    "output": OutputError,
 }
 
 
