@@ -436,7 +436,7 @@ def test_mesh_of_a_crop_is_the_models(tmp_path: Path) -> None:
     sources = save_face(tmp_path)
     model, regressor = load_face_model(sources.model), load_face_regressor(sources.regressor).network
     with torch.no_grad():
-        for last in (regressor.first, regressor.correction[2]):
+        for last in (regressor.first, *(correction[2] for correction in regressor.corrections)):
             last.weight.zero_()
             last.bias.zero_()
     mesh = fitted_mesh(np.zeros((64, 64, 3), np.uint8), regressor, model)

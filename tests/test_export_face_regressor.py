@@ -29,7 +29,8 @@ def regressor(config: nets.FaceRegressorConfig = nets.COMPACT_FACE_REGRESSOR) ->
     net = nets.FaceRegressor(config)
     with torch.no_grad():
         net.first.weight.normal_(0, 0.05)
-        net.correction[2].weight.normal_(0, 0.05)
+        for correction in net.corrections:
+            correction[2].weight.normal_(0, 0.02)
         net.heatmaps.weight.normal_(0, 0.5)
         net.center.normal_(0, 0.3)
         net.scale.uniform_(0.1, 0.3)
@@ -56,7 +57,7 @@ def test_the_whole_crop_is_averaged_first() -> None:
         found = net.inference(image)["coefficients"]
         assert found.shape == (2, 257)
         torch.testing.assert_close(found, net(small), atol=1e-5, rtol=1e-5)
-    assert sum(parameter.numel() for parameter in net.parameters()) < 3e6
+    assert sum(parameter.numel() for parameter in net.parameters()) < 3.5e6
 
 
 @pytest.mark.parametrize("size_px", [96, 100, 112])
@@ -86,18 +87,18 @@ def test_a_landmark_lies_where_its_heatmap_does() -> None:
 
 def test_a_correction_sees_how_far_the_places_are_from_the_first_coefficients() -> None:
     """The last layer is set to bring the shift to the mean of the places; it must arrive there."""
-    net = regressor()
-    hidden = net.config.hidden_channels
+    net = regressor(replace(nets.COMPACT_FACE_REGRESSOR, num_corrections=1))
+    hidden, correction = net.config.hidden_channels, net.corrections[0]
     with torch.no_grad():
         net.scale.fill_(1.0)
-        for layer in (net.correction[0], net.correction[2]):
+        for layer in (correction[0], correction[2]):
             layer.weight.zero_()
             layer.bias.zero_()
         for axis in (0, 1):  # units 2 axis and 2 axis + 1: the mean miss, and its negative for the relu
             for sign in (0, 1):
                 factor = (-1) ** sign / 680
-                net.correction[0].weight[2 * axis + sign, hidden + axis :: 2] = factor
-                net.correction[2].weight[254 + axis, 2 * axis + sign] = (-1) ** sign
+                correction[0].weight[2 * axis + sign, hidden + axis :: 2] = factor
+                correction[2].weight[254 + axis, 2 * axis + sign] = (-1) ** sign
         reading = net.read(torch.rand(3, 3, 112, 112) * 2 - 1)
         moved = (reading.coefficients[:, :144] @ net.landmark_basis.flatten(1)).unflatten(1, (68, 3))
         seen = project(net.landmark_mean + moved, reading.coefficients[:, 251:], net.config.side_m)
@@ -120,7 +121,7 @@ def test_projection_is_orthographic_with_y_down() -> None:
     torch.testing.assert_close(project(vertices, pose, 0.22), expected)
 
 
-@pytest.mark.parametrize(("store", "most_bytes"), [("fp16", 6e6), ("fp32", 11e6)])
+@pytest.mark.parametrize(("store", "most_bytes"), [("fp16", 7e6), ("fp32", 13e6)])
 def test_the_exported_graph_computes_the_same(store: str, most_bytes: float) -> None:
     trained = TrainedNetwork(regressor(), step=7, provenance="A test.")
     exported = export_face_regressor(trained, pictures(3), store)  # type: ignore[arg-type]

@@ -37,6 +37,8 @@ LIMITS = {"landmarks": 3.0, "pose": 5.0}
 """What the medians shall stay below, percent of the eyes' distance and degrees."""
 UNITS = {"landmarks": "% of the distance of the eyes", "pose": "degrees", "shape": "mm"}
 PANEL_PX = 320
+CLAY_OPACITY = 0.6
+"""Of the grey mesh, so that the face shows through."""
 
 Errors = dict[str, NDArray[np.float64]]
 
@@ -161,9 +163,10 @@ def draw_overlays(picture: NDArray[np.uint8], fit: FittedFace, model: FaceModel)
     texture = model.texture(Coefficients.split(fit.coefficients[None]).texture[0])
     lit = shade(np.clip(texture, 0, 1), normals, sh)
     panels = [np.asarray(photo), np.asarray(dots)]
-    for colors in (clay, lit):
+    for colors, opacity in ((clay, CLAY_OPACITY), (lit, 1.0)):
         panel = np.asarray(photo, dtype=np.float64).reshape(-1, 3).copy()
-        panel[drawn.pixels] = 255 * np.clip(drawn.interpolate(colors, model.triangles.astype(np.int32)), 0, 1)
+        mesh = 255 * np.clip(drawn.interpolate(colors, model.triangles.astype(np.int32)), 0, 1)
+        panel[drawn.pixels] += opacity * (mesh - panel[drawn.pixels])
         panels.append(np.rint(panel).astype(np.uint8).reshape(PANEL_PX, PANEL_PX, 3))
     return np.concatenate(panels, axis=1)
 

@@ -140,6 +140,8 @@ class FaceRegressorConfig(_Config):
         Of the last map, whose places are kept apart on the way to the coefficients.
     hidden_channels
         Between all these and the coefficients.
+    num_corrections
+        How often the coefficients are corrected by how far their landmarks are from those found.
     """
 
     crop_size_px: int
@@ -152,6 +154,7 @@ class FaceRegressorConfig(_Config):
     point_channels: int
     code_channels: int
     hidden_channels: int
+    num_corrections: int
 
     @property
     def image_size_px(self) -> int:
@@ -384,7 +387,7 @@ COMPACT_FACE_SHAPE = FaceShapeConfig(
     volume=ShapeVolumeConfig(
         frame="face",
         frame_margin=0.2,
-        resolution=40,
+        resolution=32,
         point_channels=16,
         unet_channels=(16, 32, 48),
         norm="batch",
@@ -408,7 +411,7 @@ COMPACT_FINE_COLOR = FineColorConfig(
     volume=ColorVolumeConfig(
         frame="face",
         frame_margin=0.2,
-        resolution=32,
+        resolution=24,
         point_channels=16,
         unet_channels=(16, 32, 48),
         norm="batch",
@@ -432,4 +435,5 @@ COMPACT_FACE_REGRESSOR = FaceRegressorConfig(
     point_channels=16,
     code_channels=32,
     hidden_channels=384,
+    num_corrections=3,
 )
