@@ -296,7 +296,7 @@ JIFF_API jiff_status jiff_reconstruction_mask(const jiff_reconstruction* reconst
  *   "off"                                  the options said so
  *   "no_face_model"                        the bundle has none
  *   "no_face"                              no face was found on the person
- *   "no_fit"                               the model does not fit what was found
+ *   "no_fit", "covered"                    the model does not fit what was found; it is hidden, as by a mask
  *   "turned_away"                          it looks more than 60 degrees away from the camera
  *   "no_surface", "too_few_pairs"          too little of the body's surface lies where the face is seen
  *   "turned_too_far", "scaled_too_far",
