@@ -45,16 +45,11 @@ def structure_layout(prefix: Path) -> Layout:
 
 def dump(installed: InstalledLibrary, target: Path) -> None:
     """libabigail's description of the library, which its debug information tells."""
-    options = ("--headers-dir", installed.prefix / "include", "--drop-private-types", "--no-show-locs")
-    run(
-        "abidw",
-        *options,
-        "--no-corpus-path",
-        "--no-comp-dir-path",
-        "--out-file",
-        target,
-        installed.shared_library,
-    )
+    public = ("--headers-dir", installed.prefix / "include", "--exported-interfaces-only")
+    alone = ("--no-elf-needed", "--drop-undefined-syms")  # whatever OpenVINO it was built with
+    anywhere = ("--no-show-locs", "--no-corpus-path", "--no-comp-dir-path")
+    library = installed.shared_library
+    run("abidw", *public, *alone, *anywhere, "--drop-private-types", "--out-file", target, library)
 
 
 def main() -> None:
