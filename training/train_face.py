@@ -6,6 +6,7 @@ python -m training.train_face --model face_model.safetensors --data faces --out 
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,24 @@ def as_photographs(truth: FaceBatch, landmarks: NDArray[np.integer]) -> Tensor:
     return face_augment.beyond_photo(face_augment.photographed(rgb)) * 2 - 1
 
 
+def heatmap_loss(heatmaps: Tensor, places: Tensor) -> Tensor:
+    """Cross-entropy of heatmaps (B, L, side²), logits, with the four pixels around each true place (B, L, 2).
+
+    The four weigh as in bilinear interpolation, so that their mean is the place. Places beyond the outermost
+    pixels' centres count as on them.
+    """
+    side = math.isqrt(heatmaps.shape[2])
+    at = (((places + 1) * side - 1) / 2).clamp(0, side - 1)
+    low = at.floor().clamp(max=side - 2)
+    share = at - low
+    first = (low[..., 1] * side + low[..., 0]).long()
+    pixels = torch.stack([first, first + 1, first + side, first + side + 1], 2)
+    x, y = share.unbind(2)
+    weights = torch.stack([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y], 2)
+    likelihood = (weights * heatmaps.gather(2, pixels)).sum(2) - heatmaps.logsumexp(2)
+    return -likelihood.mean()
+
+
 def face_losses(reading: FaceReading, truth: FaceBatch, model: TorchFaceModel, side_m: float) -> Losses:
     """What is wrong with a reading: places, then the face in the crop, in its axes, pose, albedo, light."""
     coefficients = reading.coefficients
@@ -129,7 +148,7 @@ def face_losses(reading: FaceReading, truth: FaceBatch, model: TorchFaceModel, s
     error = seen - true
     depth = error[..., 2] - error[..., 2].mean(1, keepdim=True)
     weight = torch.ones(len(model.rows))
-    weight[:68] = 4.0
+    weight[:68] = 8.0
     weight = weight / weight.sum() / truth.unit[:, None]
     in_crop = (error[..., :2].norm(dim=2) * weight).sum(1).mean()
     in_depth = (depth.abs() * weight).sum(1).mean()
@@ -141,7 +160,8 @@ def face_losses(reading: FaceReading, truth: FaceBatch, model: TorchFaceModel, s
     spread = coefficients[:, NUM_SHAPE : NUM_SHAPE + len(model.texture)].square().mean()
     missed = (reading.places - true[:, :68, :2]).norm(dim=2) / truth.unit[:, None]
     return {
-        "places": 5 * missed.mean(),
+        "heatmaps": 0.15 * heatmap_loss(reading.heatmaps, true[:, :68, :2]),
+        "places": 8 * missed.mean(),
         "crop": 10 * in_crop,
         "depth": 2 * in_depth,
         "shape": 0.3 * own,
