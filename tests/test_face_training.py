@@ -277,7 +277,7 @@ def test_a_few_steps_make_a_checkpoint_that_resumes_and_exports(
     assert trained.step == 3
     errors = train_face.measure(trained.network, load_faces(faces / "test", model), model)
     assert {key: len(values) for key, values in errors.items()} == dict.fromkeys(
-        ("landmarks", "pose", "shape", "yaw"), 8
+        ("landmarks", "interocular", "pose", "shape", "yaw"), 8
     )
     assert all(np.isfinite(values).all() for values in errors.values())
 
@@ -319,6 +319,8 @@ def test_a_second_pass_cuts_the_crop_around_the_first_fit(
     np.testing.assert_allclose(twice["landmarks"], moved["landmarks"], rtol=1e-4)
     np.testing.assert_allclose(twice["pose"], moved["pose"], atol=1e-3)
     assert twice["landmarks"].min() > 0
+    # A single landmark on each eye: its outer corner is the eye's centre.
+    np.testing.assert_allclose(twice["interocular"], twice["landmarks"], rtol=1e-5)
 
 
 def test_a_folder_without_pictures_is_named(model: FaceModel, tmp_path: Path) -> None:
