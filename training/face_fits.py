@@ -15,6 +15,8 @@ from scipy.spatial.transform import Rotation
 from jiffexport.face_model import NUM_EXPRESSION, NUM_IDENTITY, FaceModel
 
 from .face_model.fit import FaceFit, rigid_motion
+from .people.dress import vertex_normals
+from .people.lights import shade
 
 Array = NDArray[np.float64]
 
@@ -68,6 +70,95 @@ def misplaced(
     scale = np.exp(rng.normal(0, errors.scale * strength))
     sigma_m = np.array([errors.across_m, errors.across_m, errors.along_m]) * strength
     return (view - center) @ turn.T * scale + center + rng.normal(0, sigma_m) * 2 / size_m
+
+
+def face_in_view(
+    rng: np.random.Generator,
+    model: FaceModel,
+    true: NDArray[np.floating],
+    fit: FaceFit,
+    place: ViewPlace,
+    errors: FitErrors | None,
+) -> Array:
+    """A fit of a true face (N, 3), world coordinates, in a view; None: the true face itself."""
+    world = true.astype(np.float64)
+    if errors is not None:
+        world = erroneous_face(rng, model, world, fit, errors)
+    seen = world @ place.view_from_world[:3, :3].T + place.view_from_world[:3, 3]
+    seen[:, 2] += place.head_move
+    return seen if errors is None else misplaced(rng, seen, place.size_m, errors)
+
+
+@dataclass(frozen=True)
+class ViewPlace:
+    """Where a view has the head: the camera (4, 4), the frame's side, what the encoder moves the head by."""
+
+    view_from_world: Array
+    size_m: float
+    head_move: float
+
+    @property
+    def is_mirrored(self) -> bool:
+        """Whether the picture was flipped; the view itself is left-handed."""
+        return bool(np.linalg.det(self.view_from_world[:3, :3]) > 0)
+
+
+@dataclass(frozen=True)
+class LookErrors:
+    """Errors at strength 1 of a face's colours; a fit's strength is drawn from 0 to `most`.
+
+    Attributes
+    ----------
+    lean : share by which the texture coefficients are pulled to the mean face.
+    texture : standard deviation of their noise.
+    light : standard deviation of the light's coefficients, of its constant one.
+    """
+
+    lean: float = 0.4
+    texture: float = 0.3
+    light: float = 0.05
+    most: float = 1.3
+
+
+class AlbedoFitter:
+    """What a model's texture can say of an albedo, in least squares.
+
+    Parameters
+    ----------
+    noise : expected distance of an albedo from the model, which weighs the data against the prior.
+    """
+
+    def __init__(self, model: FaceModel, noise: float = 0.03) -> None:
+        self._model = model
+        basis = model.texture_basis.reshape(len(model.texture_basis), -1).astype(np.float64)
+        normal = basis @ basis.T / noise**2 + np.eye(len(basis))
+        self._solve = np.linalg.solve(normal, basis / noise**2)
+
+    def fit(self, albedo: NDArray[np.floating]) -> Array:
+        """Texture coefficients of an albedo (N, 3) in [0, 1]."""
+        return np.asarray(self._solve @ (albedo - self._model.mean_texture).ravel())
+
+
+def erroneous_look(
+    rng: np.random.Generator, model: FaceModel, texture: Array, sh: Array, errors: LookErrors
+) -> tuple[Array, Array]:
+    """Albedo (N, 3) and light (9, 3) of a fit, of the face's own texture coefficients and light."""
+    strength = rng.uniform(0, errors.most)
+    noise = rng.normal(0, errors.texture * strength, len(texture))
+    albedo = model.texture(texture * (1 - errors.lean * strength) + noise)
+    wrong = rng.normal(0, errors.light * strength, sh.shape) * np.abs(sh[0]).mean()
+    return albedo.astype(np.float64), sh + wrong
+
+
+def lit_face(
+    view: NDArray[np.floating], triangles: NDArray[np.integer], albedo: Array, sh: Array, is_mirrored: bool
+) -> Array:
+    """Colours (N, 3) of a face mesh (N, 3) in the view under the light (9, 3) that the unflipped view has."""
+    camera = view * [1.0, -1.0, 1.0]  # the light's axes: y up
+    normals = vertex_normals(camera.astype(np.float32), triangles)
+    if is_mirrored:  # the triangles turn over with the picture
+        normals = normals * np.array([1, -1, -1], np.float32)
+    return shade(albedo, normals, sh)
 
 
 @dataclass(frozen=True)

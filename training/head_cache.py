@@ -14,6 +14,7 @@ the two, over the neck, one movement runs into the other, so that no seam is tau
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from jiffexport.nets.head import sample_features
 from . import augment
 from .dataset import People, Views, cut_views, lit_colors, read_people, transform
 from .depth import depth_maps, taught_depth, to_taught_depth
-from .face_fits import Region
+from .face_fits import Region, ViewPlace
 from .frozen_body import FrozenBody
 from .people.dress import vertex_normals
 from .people.heads import HeadPlace
@@ -106,6 +107,10 @@ class ShapeView:
     crop: Crop
     belief: Belief
 
+    @property
+    def place(self) -> ViewPlace:
+        return ViewPlace(self.view_from_world.double().numpy(), self.size_m, self.belief.head_move)
+
 
 @dataclass(frozen=True)
 class ColorWindow:
@@ -137,6 +142,10 @@ class ColorView:
     sh: Tensor
     change: augment.ColorChange
     windows: list[ColorWindow]
+
+    @property
+    def place(self) -> ViewPlace:
+        return ViewPlace(self.view_from_world.double().numpy(), self.size_m, self.head_move)
 
 
 def head_share(place: HeadPlace, world: np.ndarray) -> np.ndarray:
@@ -183,6 +192,74 @@ class HeadSubject:
         return HeadSubject(folder, place, arrays)
 
 
+@dataclass(frozen=True)
+class SeenView:
+    """A picture that shows its whole face, as a body sees it.
+
+    Attributes
+    ----------
+    people : the subject, with the head's surface points beside the body's.
+    views : the picture's one row.
+    face : (N, 3) the true face in the view.
+    picture : (1, 4, S, S) RGB and mask of `FINE_SIZE_PX`, changed by `change`.
+    maps : of shape and colour, (1, C, H, W).
+    """
+
+    people: People
+    views: Views
+    face: Tensor
+    picture: Tensor
+    change: augment.ColorChange
+    maps: tuple[Tensor, Tensor]
+    belief: Belief
+
+    @property
+    def place(self) -> ViewPlace:
+        matrix = self.views.view_from_world[0].double().numpy()
+        return ViewPlace(matrix, float(self.views.size_m), self.belief.head_move)
+
+    @property
+    def number(self) -> int:
+        """Of the view in its subject."""
+        return int(self.views.index)
+
+
+def seen_views(
+    head: HeadSubject, body: FrozenBody, triangles: np.ndarray, changed: bool, limit: int | None = None
+) -> Iterator[SeenView]:
+    """The first `limit` views of a subject that show its whole face; see `encode_subject`."""
+    people = read_people([head.folder], torch.device("cpu"), FINE_SIZE_PX)
+    dense = replace(
+        people,
+        **{
+            name: torch.cat([getattr(people, name), torch.from_numpy(head.arrays[name])[None]], 1)
+            for name in ("surface_points", "surface_normals", "surface_albedo")
+        },
+    )
+    num_seen = 0
+    for number in range(people.num_views):
+        index = torch.tensor([number])
+        if changed:
+            frame = augment.FrameChange.random(people.is_cut[index])
+        else:
+            frame = augment.FrameChange.identity(1, index.device)
+        views = cut_views(people, index, frame)
+        face = transform(views.view_from_world, torch.from_numpy(head.arrays["face_vertices"])[None])[0]
+        if float(face[:, :2].abs().max()) > 1:
+            continue
+        if num_seen == limit:
+            return
+        num_seen += 1
+        change, rgb, mask = _photographed(views.image, changed)
+        image = F.avg_pool2d(augment.encoder_input(rgb, mask), FINE_SIZE_PX // body.image_size_px)
+        maps = body.shape_encoder(image), body.color_encoder(image)
+        depth, known = depth_maps(dense, views, maps[0].shape[-1])
+        taught = taught_depth(maps[0], body.depth_scale)
+        move = head_move(taught[0], face, triangles)
+        belief = Belief(depth[0].half(), known[0].half(), taught[0].half(), move)
+        yield SeenView(dense, views, face, torch.cat([rgb, mask], 1), change, maps, belief)
+
+
 def encode_subject(
     folder: Path, body: FrozenBody, triangles: np.ndarray, margin: float, changed: bool, coarse_layers: int
 ) -> tuple[list[ShapeView], list[ColorView]]:
@@ -195,56 +272,18 @@ def encode_subject(
     changed : whether the pictures are changed as photographs are; else they stay as generated.
     """
     head = HeadSubject.read(folder)
-    people = read_people([folder], torch.device("cpu"), FINE_SIZE_PX)
-    dense = replace(
-        people,
-        **{
-            name: torch.cat([getattr(people, name), torch.from_numpy(head.arrays[name])[None]], 1)
-            for name in ("surface_points", "surface_normals", "surface_albedo")
-        },
-    )
     shapes, colors = [], []
-    for number in range(people.num_views):
-        index = torch.tensor([number])
-        if changed:
-            frame = augment.FrameChange.random(people.is_cut[index])
-        else:
-            frame = augment.FrameChange.identity(1, index.device)
-        views = cut_views(people, index, frame)
-        face = transform(views.view_from_world, torch.from_numpy(head.arrays["face_vertices"])[None])[0]
-        if float(face[:, :2].abs().max()) > 1:
-            continue
-        change, rgb, mask = _photographed(views.image, changed)
-        image = F.avg_pool2d(augment.encoder_input(rgb, mask), FINE_SIZE_PX // body.image_size_px)
-        shape_map, color_map = body.shape_encoder(image), body.color_encoder(image)
-        depth, known = depth_maps(dense, views, shape_map.shape[-1])
-        taught = taught_depth(shape_map, body.depth_scale)
-        move = head_move(taught[0], face, triangles)
-        belief = Belief(depth[0].half(), known[0].half(), taught[0].half(), move)
-        region = Region.around(face.numpy(), margin + SLACK)
-        crop = cropped(shape_map[0], region.low, region.high)
-        shapes.append(ShapeView(views.view_from_world[0], float(views.size_m), crop, belief))
-        windows = [
-            window
-            for at_head in (True, False)
-            if (
-                window := _color_window(
-                    dense,
-                    views,
-                    head,
-                    belief,
-                    body,
-                    (shape_map, color_map),
-                    coarse_layers,
-                    torch.cat([rgb, mask], 1)[0],
-                    change,
-                    at_head,
-                )  # fmt: skip
-            )
-        ]
+    for seen in seen_views(head, body, triangles, changed):
+        matrix, size_m = seen.views.view_from_world[0], float(seen.views.size_m)
+        region = Region.around(seen.face.numpy(), margin + SLACK)
+        crop = cropped(seen.maps[0][0], region.low, region.high)
+        shapes.append(ShapeView(matrix, size_m, crop, seen.belief))
+        found = [_color_window(seen, head, body, coarse_layers, at_head) for at_head in (True, False)]
+        windows = [window for window in found if window is not None]
         if windows:
-            sh = people.sh[number]
-            colors.append(ColorView(views.view_from_world[0], float(views.size_m), move, sh, change, windows))
+            sh = seen.people.sh[seen.number]
+            move = seen.belief.head_move
+            colors.append(ColorView(matrix, size_m, move, sh, seen.change, windows))
     return shapes, colors
 
 
@@ -259,19 +298,15 @@ def _photographed(image: Tensor, changed: bool) -> tuple[augment.ColorChange, Te
 
 
 def _color_window(
-    people: People,
-    views: Views,
+    seen: SeenView,
     head: HeadSubject,
-    belief: Belief,
     body: FrozenBody,
-    maps: tuple[Tensor, Tensor],
     coarse_layers: int,
-    picture: Tensor,
-    change: augment.ColorChange,
     at_head: bool,
     num_points: int = 3000,
 ) -> ColorWindow | None:
     """A window around a random surface point of the head or of the rest; None where nothing is in sight."""
+    people, views = seen.people, seen.views
     world = people.surface_points[0]
     share = torch.from_numpy(head_share(head.place, world.numpy()))
     noise = torch.randn(len(world), 1) * SURFACE_NOISE_M
@@ -290,14 +325,14 @@ def _color_window(
     if len(near) < 200:
         return None
     rows = near[torch.randint(len(near), (num_points,))]
-    points = belief.moved(true[rows], share[rows])
+    points = seen.belief.moved(true[rows], share[rows])
     albedo = people.surface_albedo[0, rows].float() / 255
     lit = lit_colors(people, views.index, people.surface_normals[:, rows], albedo[None])
-    target = change(lit.transpose(1, 2))[0].T
-    samples = ColorNet.samples(maps[1], maps[0], points[None])
+    target = seen.change(lit.transpose(1, 2))[0].T
+    samples = ColorNet.samples(seen.maps[1], seen.maps[0], points[None])
     coarse = body.coarse_activations(samples, points[None, :, 2], coarse_layers)
     column, row = int(first[0]), int(first[1])
-    part = picture[:, row : row + WINDOW_PX, column : column + WINDOW_PX]
+    part = seen.picture[0, :, row : row + WINDOW_PX, column : column + WINDOW_PX]
     return ColorWindow(
         (part * 255).round().byte().clone(),
         (column, row),

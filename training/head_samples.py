@@ -13,7 +13,7 @@ from tqdm import tqdm
 from jiffexport.face_model import FaceModel
 
 from .encode_heads import REGION_MARGIN
-from .face_fits import FitErrors, Region, erroneous_face, misplaced
+from .face_fits import FitErrors, Region, face_in_view
 from .face_model.fit import FaceFit, FaceFitter
 from .head_cache import SLACK, HeadSubject, ShapeView, head_share, load_shape_views
 
@@ -53,12 +53,8 @@ class TrainedView:
 
     def face(self, rng: np.random.Generator, model: FaceModel, errors: FitErrors | None) -> np.ndarray:
         """A fit of the face (V, 3) in the view, where the encoder has the head; None: the true face."""
-        true = self.subject.arrays["face_vertices"].astype(np.float64)
-        world = true if errors is None else erroneous_face(rng, model, true, self.fit, errors)
-        matrix = self.view.view_from_world.numpy().astype(np.float64)
-        seen = world @ matrix[:3, :3].T + matrix[:3, 3]
-        seen[:, 2] += self.view.belief.head_move
-        return seen if errors is None else misplaced(rng, seen, self.view.size_m, errors)
+        true = self.subject.arrays["face_vertices"]
+        return face_in_view(rng, model, true, self.fit, self.view.place, errors)
 
     def example(
         self, rng: np.random.Generator, model: FaceModel, errors: FitErrors | None, num_points: int

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from jiffsdk.preview import rasterize
+
 Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
 
@@ -73,3 +75,74 @@ def visible_vertices(view: Points, faces: Faces, grid: int = 256, slack: float =
         for dx in (0, 1, 2):
             front = np.maximum(front, nearest_z[dy : dy + grid, dx : dx + grid])
     return (normal_z > 0) & (view[:, 2] >= front[cell[:, 1], cell[:, 0]] - slack)
+
+
+def normal_consistency(points: Points, normals: Points, vertices: Points, faces: Faces) -> float:
+    """Mean absolute cosine between normals (N, 3) at points and those of the nearest triangles of a mesh."""
+    nearest_face = igl.point_mesh_squared_distance(points, vertices, faces)[1]
+    own = face_normals(vertices, faces[nearest_face])
+    return float(np.abs((own * normals).sum(axis=1)).mean())
+
+
+def face_normals(vertices: Points, faces: Faces) -> Points:
+    """Unit normals of triangles, (F, 3); zero where a triangle has no area."""
+    corners = vertices[faces]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
+
+
+def sample_oriented(vertices: Points, faces: Faces, num_points: int, seed: int = 0) -> tuple[Points, Points]:
+    """Area-weighted random points of a mesh and the unit normals there, (num_points, 3) each."""
+    points = sample_surface(vertices, faces, num_points, seed)
+    on = igl.point_mesh_squared_distance(points, vertices, faces)[1]
+    return points, face_normals(vertices, faces[on])
+
+
+def front_depth(
+    vertices: Points, faces: Faces, center: NDArray[np.float64], pixel_m: float, size_px: int
+) -> NDArray[np.float64]:
+    """How near to the camera a mesh reaches at the pixels of a square picture, metres; NaN beside it.
+
+    Parameters
+    ----------
+    vertices
+        (V, 3), metres, x right, y up, z toward the camera.
+    center
+        x, y of the picture's middle.
+    """
+    moved = (vertices - [center[0], center[1], 0]) / [pixel_m, pixel_m, 1]
+    fragments = rasterize(moved, faces.astype(np.int32), size_px, size_px)
+    depth = np.full(size_px * size_px, np.nan)
+    depth[fragments.pixels] = fragments.interpolate(vertices[:, 2:], faces)[:, 0]
+    return depth.reshape(size_px, size_px)
+
+
+def face_distance_cm(
+    front: NDArray[np.float64], true_front: NDArray[np.float64], is_face: NDArray[np.bool_]
+) -> tuple[float, float]:
+    """Mean distance of what the pixels of a face show (the paper's face L2), and the share not covered.
+
+    The camera is orthographic: both points of a pixel lie on one line of sight.
+
+    Parameters
+    ----------
+    front, true_front
+        Of `front_depth`.
+    is_face
+        The pixels that count.
+    """
+    distance = 100 * np.abs(front - true_front)[is_face]
+    covered = ~np.isnan(distance)
+    if not covered.any():
+        return float("nan"), 1.0
+    return float(distance[covered].mean()), float(1 - covered.mean())
+
+
+def structural_similarity(
+    image: NDArray[np.floating], truth: NDArray[np.floating], counted: NDArray[np.bool_]
+) -> float:
+    """SSIM (paper ref. [62]) of pictures (H, W, 3) in [0, 1], averaged over the pixels that count (H, W)."""
+    from skimage.metrics import structural_similarity as ssim
+
+    _, by_pixel = ssim(image, truth, channel_axis=2, data_range=1.0, full=True)
+    return float(by_pixel[counted].mean())

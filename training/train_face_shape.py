@@ -10,8 +10,9 @@ with.
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -26,11 +27,13 @@ from .head_samples import Example, TrainedView, read_views
 from .train_shape import train_options
 from .trainer import Losses, autocast, train
 
+ExampleT = TypeVar("ExampleT")
 
-def stacked(examples: list[Example]) -> Example:
-    """Examples as a batch."""
-    names = ("samples", "points", "labels", "weights", "face")
-    return Example(*(torch.stack([getattr(example, name) for example in examples]) for name in names))
+
+def stacked(examples: list[ExampleT]) -> ExampleT:
+    """Examples, dataclasses of tensors, as a batch."""
+    kind = type(examples[0])
+    return kind(*(torch.stack([getattr(e, field.name) for e in examples]) for field in fields(kind)))
 
 
 def predicted(net: nn.Module, batch: Example) -> dict[str, Tensor]:
@@ -83,10 +86,10 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> None:
-    parser = argument_parser(__doc__)
+def main(argv: list[str] | None = None) -> None:
+    parser = argument_parser(__doc__ or "")
     parser.add_argument("--fusion", choices=FUSIONS, default="mlp", help="mlp is what ships")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     torch.manual_seed(arguments.seed)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)

@@ -1,0 +1,302 @@
+"""Measure the heads of held-out people: the face networks and their rivals (paper Tables 1 to 4).
+
+    python -m training.evaluate_heads --body sdk/jiffsdk/bundles/compact --model face_model.safetensors \\
+        --data people/test --shape runs/2d/face_shape_2d.pt --shape runs/face_shape/face_shape.pt \\
+        --color runs/fine_color/fine_color.pt --out heads.json
+
+Every picture is encoded once and shown to all networks. A network goes by the name of its folder; "body" is
+the body's own. All distances are in centimetres, at the picture's true scale.
+
+**Two depths.** The picture is orthographic and cannot tell how near a head is, and the body's encoder
+believes it some centimetres off. Whatever is built on that body inherits the offset. Columns that end in
+`_raw` compare with the truth where it stands; the others with the truth moved along the line of sight,
+rigidly, to where the encoder believes the face, by the median over the face. These tell how good a shape is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from tqdm import tqdm
+
+from jiffexport.face_model import FaceModel, load_face_model
+from jiffexport.nets.head import sample_features
+
+from . import metrics
+from .encode_heads import REGION_MARGIN
+from .face_fits import FitErrors, Region, face_in_view
+from .face_model.fit import FaceFit, FaceFitter
+from .frozen_body import FrozenBody, load_body
+from .fusion import answers, encode_faces, load_net
+from .head_cache import HeadSubject, SeenView, seen_views
+from .head_colors import ColorRow, evaluate_colors, load_color_row
+from .head_surface import box_surface
+
+Array = NDArray[np.float64]
+Row = dict[str, str | int | float]
+
+NUM_SAMPLES = 10_000
+DEPTH_REACH_M = 0.15
+"""How far before and behind the head a surface is looked for."""
+PIXEL_M = 0.0015
+FACE_SIZE_PX = 256
+FACE_SLACK_M = 0.005
+"""A pixel shows the face where nothing stands so far before it: no hair, no hand."""
+CHUNK = 60_000
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A head in the camera's axes, metres: x right, y up, z toward the camera, where the encoder has it.
+
+    Attributes
+    ----------
+    vertices, faces : of the dressed person.
+    face, face_triangles : the true face.
+    points, normals : of the head's surface, area-weighted.
+    """
+
+    seen: SeenView
+    head: HeadSubject
+    vertices: Array
+    faces: NDArray[np.int64]
+    face: Array
+    face_triangles: NDArray[np.int64]
+    points: Array = field(init=False)
+    normals: Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        points, normals = metrics.sample_oriented(self.vertices, self.faces, 20 * NUM_SAMPLES)
+        kept = np.flatnonzero(self.is_head(points))[: 2 * NUM_SAMPLES]
+        object.__setattr__(self, "points", points[kept])
+        object.__setattr__(self, "normals", normals[kept])
+
+    @property
+    def offset_m(self) -> float:
+        """How much nearer to the camera the encoder believes the head than it is."""
+        return self.seen.place.head_move * self.seen.place.size_m / 2
+
+    def to_camera(self, view: Array) -> Array:
+        """View coordinates (N, 3) in the camera's axes."""
+        return np.asarray(view * [1.0, -1.0, 1.0] * (self.seen.place.size_m / 2))
+
+    def is_head(self, camera: Array) -> NDArray[np.bool_]:
+        """Which points (N, 3) lie in the head's box, hair included, from the chin up."""
+        view = camera / (self.seen.place.size_m / 2) * [1.0, -1.0, 1.0]
+        view[:, 2] -= self.seen.place.head_move
+        matrix = self.seen.place.view_from_world
+        world = (view - matrix[:3, 3]) @ np.linalg.inv(matrix[:3, :3]).T
+        return self.head.place.contains(world)
+
+    @staticmethod
+    def read(seen: SeenView, head: HeadSubject, model: FaceModel) -> Truth:
+        place = seen.place
+
+        def camera(world: NDArray[np.floating]) -> Array:
+            view = world.astype(np.float64) @ place.view_from_world[:3, :3].T + place.view_from_world[:3, 3]
+            view[:, 2] += place.head_move
+            return np.asarray(view * [1.0, -1.0, 1.0] * (place.size_m / 2))
+
+        with np.load(head.folder / "mesh.npz") as mesh:
+            vertices, faces = camera(mesh["vertices"]), mesh["faces"].astype(np.int64)
+        face = camera(head.arrays["face_vertices"])
+        return Truth(seen, head, vertices, faces, face, model.triangles.astype(np.int64))
+
+
+def shape_scores(truth: Truth, vertices: Array, faces: NDArray[np.int64]) -> dict[str, float]:
+    """Errors of a surface (V, 3), camera axes, where the encoder has it.
+
+    `p2s` from the surface to the truth, `chamfer` the mean of both directions, over the head; `face_l2` and
+    `face_missed` over the pixels of the face (`metrics.face_distance_cm`); `normals` the mean absolute cosine
+    of both directions.
+    """
+    points, normals = metrics.sample_oriented(vertices, faces, 3 * NUM_SAMPLES)
+    kept = np.flatnonzero(truth.is_head(points))[:NUM_SAMPLES]
+    points, normals = points[kept], normals[kept]
+    if not len(points):
+        raise ValueError("no surface in the head's box")
+    scores = {}
+    center = truth.face.mean(axis=0)[:2]
+    true_front, face_front, front = (
+        metrics.front_depth(v, f, center, PIXEL_M, FACE_SIZE_PX)
+        for v, f in (
+            (truth.vertices, truth.faces),
+            (truth.face, truth.face_triangles),
+            (vertices, faces),
+        )
+    )
+    is_face = np.abs(true_front - face_front) < FACE_SLACK_M
+    for name, offset in (("", 0.0), ("_raw", truth.offset_m)):
+        back = np.array([0, 0, offset])
+        # The surface stands still and the truth goes back to where it is.
+        to_truth = metrics.distance_to_surface_cm(points + back, truth.vertices, truth.faces).mean()
+        to_surface = metrics.distance_to_surface_cm(truth.points - back, vertices, faces).mean()
+        face_l2, missed = metrics.face_distance_cm(front, true_front - offset, is_face)
+        scores |= {
+            f"p2s{name}": float(to_truth),
+            f"chamfer{name}": float(to_truth + to_surface) / 2,
+            f"face_l2{name}": face_l2,
+        }
+    forth = metrics.normal_consistency(points, normals, truth.vertices, truth.faces)
+    return scores | {
+        "face_missed": missed,
+        "normals": (forth + metrics.normal_consistency(truth.points, truth.normals, vertices, faces)) / 2,
+    }
+
+
+class ShapeRow:
+    """A network that answers in the face region: one of `fusion.py`, or with None the body's own head."""
+
+    def __init__(self, name: str, net: nn.Module | None) -> None:
+        self.name, self.net = name, net
+
+    @property
+    def needs_fit(self) -> bool:
+        return self.net is not None and self.net.volume is not None
+
+    @torch.no_grad()
+    def surface(
+        self, body: FrozenBody, seen: SeenView, face: Array, box: tuple[Array, Array], num_cells: int
+    ) -> tuple[Array, NDArray[np.int64]]:
+        """The surface in a box of the view, for a fit (N, 3) of the face."""
+        fitted = torch.from_numpy(face.astype(np.float32))[None]
+        encoded = encode_faces(self.net, fitted) if self.net is not None else None
+
+        def occupancy(points: Array) -> NDArray[np.floating]:
+            parts = []
+            for chunk in torch.from_numpy(points.astype(np.float32)).split(CHUNK):
+                samples = sample_features(seen.maps[0], chunk[None])
+                if self.net is None:
+                    parts.append(body.shape_head(samples, chunk[None, :, 2])[0, 0])
+                else:
+                    parts.append(answers(self.net, samples, encoded, chunk[None])["answer"][0])
+            return torch.cat(parts).numpy()
+
+        return box_surface(occupancy, *box, num_cells)
+
+
+def head_box(truth: Truth, face: Array) -> tuple[Array, Array]:
+    """Corners of the box in the view that a surface is looked for in: the region, and the head's depths."""
+    region = Region.around(face, REGION_MARGIN)
+    z = truth.points[:, 2] / (truth.seen.place.size_m / 2)
+    reach = DEPTH_REACH_M / (truth.seen.place.size_m / 2)
+    low, high = np.maximum(region.low, -1), np.minimum(region.high, 1)
+    return np.append(low, z.min() - reach), np.append(high, z.max() + reach)
+
+
+def fits_of_face(
+    names: list[str], seen: SeenView, head: HeadSubject, model: FaceModel, fit: FaceFit, seed: int
+) -> Iterator[tuple[str, Array]]:
+    """Fits (N, 3) of the face in the view, by name: "true" is the truth, "faulty" as `face_fits` errs."""
+    for name in names:
+        errors = FitErrors() if name == "faulty" else None
+        rng = np.random.default_rng(seed)
+        yield name, face_in_view(rng, model, head.arrays["face_vertices"], fit, seen.place, errors)
+
+
+def evaluate_subject(
+    folder: Path, arguments: argparse.Namespace, body: FrozenBody, model: FaceModel, fitter: FaceFitter,
+    shapes: list[ShapeRow], colors: list[ColorRow], seed: int,
+) -> Iterator[Row]:  # fmt: skip
+    head = HeadSubject.read(folder)
+    fit = fitter.fit(head.arrays["face_vertices"])
+    for seen in seen_views(head, body, model.triangles, False, arguments.views):
+        truth = Truth.read(seen, head, model)
+        about: Row = {"subject": folder.name, "view": seen.number, "offset_cm": 100 * truth.offset_m}
+        fits = list(fits_of_face(arguments.fits, seen, head, model, fit, 100 * seed + seen.number))
+        for number, (fit_name, face) in enumerate(fits):
+            for row in shapes:
+                if not row.needs_fit and number:
+                    continue
+                named: Row = {"network": row.name, "fit": fit_name if row.needs_fit else "none"}
+                try:
+                    vertices, faces = row.surface(body, seen, face, head_box(truth, face), arguments.cells)
+                    scores = shape_scores(truth, truth.to_camera(vertices), faces)
+                except ValueError as error:
+                    yield {**about, **named, "error": str(error)}
+                    continue
+                yield {**about, **named, **scores}
+                if colors and row is shapes[-1]:
+                    for name, values in evaluate_colors(
+                        colors, body, seen, head, model, face, vertices, faces
+                    ):
+                        yield {**about, "color": name, "fit": fit_name, **values}
+
+
+SHAPE_COLUMNS = {
+    "face_l2": "face L2 (cm)", "p2s": "head P2S (cm)", "chamfer": "head Chamfer (cm)", "normals": "normals",
+    "face_l2_raw": "face L2, raw", "p2s_raw": "P2S, raw", "chamfer_raw": "Chamfer, raw",
+    "face_missed": "face missed",
+}  # fmt: skip
+COLOR_COLUMNS = {
+    "ssim": "face SSIM", "l1_picture": "face L1, picture", "l1_head": "head L1, vertices",
+    "l1_hidden": "head L1, hidden vertices",
+}  # fmt: skip
+
+
+def table(rows: list[Row], name: str, columns: dict[str, str]) -> str:
+    """Means over the pictures, a line for each network and fit; failed pictures are counted."""
+    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        if name in row:
+            groups[str(row[name]), str(row["fit"])].append(row)
+    lines = [f"| {name} | fit | pictures | failed | " + " | ".join(columns.values()) + " |"]
+    lines.append("|---" * (4 + len(columns)) + "|")
+    for (network, fit), group in groups.items():
+        good = [row for row in group if "error" not in row]
+        means = [
+            f"{np.nanmean([row[key] for row in good if key in row]):.3f}" if good else "–" for key in columns
+        ]
+        lines.append(
+            f"| {network} | {fit} | {len(group)} | {len(group) - len(good)} | " + " | ".join(means) + " |"
+        )
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> None:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser.add_argument("--body", type=Path, required=True, help="a bundle, or shape.pt and --body-color")
+    parser.add_argument("--body-color", type=Path, help="color.pt")
+    parser.add_argument("--model", type=Path, required=True, help="face model")
+    parser.add_argument("--data", type=Path, required=True, help="people of the test split, with heads")
+    parser.add_argument("--shape", type=Path, action="append", default=[], help="of train_face_shape; repeat")
+    parser.add_argument("--color", type=Path, action="append", default=[], help="of train_fine_color; repeat")
+    parser.add_argument("--fits", nargs="+", choices=("faulty", "true"), default=["faulty", "true"])
+    parser.add_argument("--out", type=Path, help="all scores, JSON")
+    parser.add_argument("--cells", type=int, default=128, help="of the lattice's longest side")
+    parser.add_argument("--subjects", type=int, help="only the first so many")
+    parser.add_argument("--views", type=int, help="only the first so many views of each")
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args(argv)
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    body = load_body(arguments.body, arguments.body_color, arguments.threads)
+    model = load_face_model(arguments.model)
+    shapes = [ShapeRow("body", None), *(ShapeRow(p.parent.name, load_net(p)) for p in arguments.shape)]
+    colors = [load_color_row(path) for path in arguments.color]
+    folders = sorted(path.parent for path in arguments.data.glob("*/head.npz"))[: arguments.subjects]
+    if not folders:
+        raise SystemExit(f"no subjects with heads in {arguments.data}: run generate_people --heads")
+    fitter = FaceFitter(model)
+    rows: list[Row] = []
+    for seed, folder in enumerate(tqdm(folders, unit="person")):
+        rows += evaluate_subject(folder, arguments, body, model, fitter, shapes, colors, seed)
+        if arguments.out:
+            arguments.out.write_text(json.dumps(rows, indent=1))
+    print(table(rows, "network", SHAPE_COLUMNS))
+    if colors:
+        print("\n" + table(rows, "color", COLOR_COLUMNS))
+
+
+if __name__ == "__main__":
+    main()
