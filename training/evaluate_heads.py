@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
+import jiffexport.nets as nets
 from jiffexport.face_model import FaceModel, load_face_model
 from jiffexport.nets.head import sample_features
 
@@ -186,14 +187,27 @@ def bundle_scores(reconstructor, truth: Truth, resolution: int) -> Iterator[Row]
 
 
 class ShapeRow:
-    """A network that answers in the face region: one of `fusion.py`, or with None the body's own head."""
+    """A network that answers in the face region: one of `fusion.py`, or with None the body's own head.
 
-    def __init__(self, name: str, net: nn.Module | None) -> None:
-        self.name, self.net = name, net
+    `output` names the answer: a joint head's branches have their own (`fusion.answers`).
+    """
+
+    def __init__(self, name: str, net: nn.Module | None, output: str = "answer") -> None:
+        self.name, self.net, self.output = name, net, output
+
+    @staticmethod
+    def of(path: Path) -> list[ShapeRow]:
+        """The branches of a joint head, each trained with an output of its own, and the whole."""
+        net, name = load_net(path), path.parent.name
+        rows = [ShapeRow(name, net)]
+        if isinstance(net, nets.FaceShapeNet):
+            branches = (("2-D branch", "from_2d"), ("3-D branch", "from_3d"))
+            rows[:0] = [ShapeRow(f"{name}, {label}", net, output) for label, output in branches]
+        return rows
 
     @property
     def needs_fit(self) -> bool:
-        return self.net is not None and self.net.volume is not None
+        return self.net is not None and self.net.volume is not None and self.output != "from_2d"
 
     @torch.no_grad()
     def surface(
@@ -210,7 +224,7 @@ class ShapeRow:
                 if self.net is None:
                     parts.append(body.shape_head(samples, chunk[None, :, 2])[0, 0])
                 else:
-                    parts.append(answers(self.net, samples, encoded, chunk[None])["answer"][0])
+                    parts.append(answers(self.net, samples, encoded, chunk[None])[self.output][0])
             return torch.cat(parts).numpy()
 
         return box_surface(occupancy, *box, num_cells)
@@ -319,7 +333,7 @@ def main(argv: list[str] | None = None) -> None:
     torch.manual_seed(0)
     body = load_body(arguments.body, arguments.body_color, arguments.threads)
     model = load_face_model(arguments.model)
-    shapes = [ShapeRow("body", None), *(ShapeRow(p.parent.name, load_net(p)) for p in arguments.shape)]
+    shapes = [ShapeRow("body", None), *(row for path in arguments.shape for row in ShapeRow.of(path))]
     colors = [load_color_row(path) for path in arguments.color]
     folders = sorted(path.parent for path in arguments.data.glob("*/head.npz"))[: arguments.subjects]
     if not folders:
