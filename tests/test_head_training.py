@@ -84,14 +84,13 @@ def test_fits_err_in_shape_and_place_as_much_as_asked(model: FaceModel) -> None:
     faulty = [face_fits.erroneous_face(rng, model, true, fit, face_fits.FitErrors()) for _ in range(50)]
     errors = np.linalg.norm(np.stack(faulty) - true, axis=2).mean(axis=1)
     assert 2e-4 < errors.mean() < 5e-3  # metres
+    faults = face_fits.FitErrors(turn_deg=0, scale=0)
     shifts = np.stack(
-        [
-            face_fits.misplaced(rng, true, 2.0, face_fits.FitErrors(turn_deg=0, scale=0)).mean(axis=0)
-            for _ in range(400)
-        ]
+        [face_fits.misplaced(rng, true, 2.0, faults).mean(axis=0) for _ in range(400)]
     ) - true.mean(axis=0)
     # Half a frame is a metre; a strength drawn from 0 to 1.3 has a root mean square of 0.75.
-    np.testing.assert_allclose(shifts.std(axis=0), 0.75 * np.array([2e-3, 2e-3, 4e-3]), rtol=0.2)
+    sigma_m = np.array([faults.across_m, faults.across_m, faults.along_m])
+    np.testing.assert_allclose(shifts.std(axis=0), 0.75 * sigma_m, rtol=0.2)
 
 
 def test_a_region_is_the_box_of_the_face_widened_by_its_longer_side() -> None:
