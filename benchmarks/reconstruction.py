@@ -18,9 +18,8 @@ SUFFIXES = (".jpg", ".png")
 
 def print_stages(photo: Path, runs: dict[str, list[Reconstruction]]) -> None:
     """One line a stage, one column a choice of `face`."""
-    stages = dict.fromkeys(
-        stage for results in runs.values() for result in results for stage in result.timings
-    )
+    timings = {choice: [result.timings for result in results] for choice, results in runs.items()}
+    stages = dict.fromkeys(stage for times in timings.values() for time in times for stage in time)
     columns = {
         choice: {stage: float(np.median([time.get(stage, 0.0) for time in times])) for stage in stages}
         for choice, times in timings.items()

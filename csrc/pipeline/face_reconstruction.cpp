@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "ops/surface_extraction.h"
+#include "pipeline/face_cover.h"
 #include "pipeline/frame_coordinates.h"
 #include "preprocess/framing.h"
 
@@ -17,6 +18,9 @@ constexpr double kSurfaceCellM = 0.006;
 constexpr double kSurfaceReachM = 0.06;
 constexpr int kResolutionStep = 32, kLeastResolution = 64, kMostResolution = 512;
 constexpr int kDilationPx = 8;
+// More than the alignment's own limit: hair, glasses and hats are part of the surface and not of the face
+// model.
+constexpr double kMostResidualM = 0.014;
 
 int surface_resolution(double size_m) {
     const int steps = static_cast<int>(std::ceil(size_m / kSurfaceCellM / kResolutionStep));
@@ -52,6 +56,15 @@ Mesh surface_around(const Points& face, const FramedPerson& person, const PointF
     mesh.vertices = world_from_view(view_from_lattice(surface.vertices, options.resolution), person.size_m);
     mesh.faces = world_triangles(surface.faces);
     return mesh;
+}
+
+// Where points of the world are seen in the photo.
+std::vector<std::array<double, 2>> photo_places(const Points& world, const FramedPerson& person) {
+    const auto matrix = image_from_world(person.frame, person.size_m);
+    std::vector<std::array<double, 2>> places;
+    for (const auto& [x, y, z] : world)
+        places.push_back({matrix[0] * x + matrix[3], matrix[5] * y + matrix[7]});
+    return places;
 }
 
 bool is_finite(const Points& points) {
@@ -101,15 +114,24 @@ FaceResult FaceReconstruction::fit(const FramedPerson& person, const PointFuncti
         result.status = "turned_away";
         return result;
     }
+    const auto albedo = model.albedo(fit.coefficients);
+    const auto normals = vertex_normals(begin, model.triangles());
+    if (is_covered(person.rgb, model, photo_places(begin, person), normals,
+                   lit_colors(albedo, normals, fit.coefficients.light))) {
+        result.status = "covered";
+        return result;
+    }
     stages.start("align_face", 0.5f);
     const Mesh surface = surface_around(begin, person, body, stages.inner());
-    result.alignment = align_face(fit.vertices, model.triangles(), start, surface.vertices, surface.faces);
+    FaceAlignmentOptions options;
+    options.max_residual_m = kMostResidualM;
+    result.alignment =
+        align_face(fit.vertices, model.triangles(), start, surface.vertices, surface.faces, options);
     result.status = name(result.alignment->status);
     result.mesh.vertices = placed(result.alignment->placement, fit.vertices);
     result.mesh.faces = model.triangles();
     result.mesh.colors =
-        lit_colors(model.albedo(fit.coefficients), vertex_normals(result.mesh.vertices, result.mesh.faces),
-                   fit.coefficients.light);
+        lit_colors(albedo, vertex_normals(result.mesh.vertices, result.mesh.faces), fit.coefficients.light);
     return result;
 }
 

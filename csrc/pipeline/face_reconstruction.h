@@ -21,7 +21,7 @@ namespace jiff {
 // The face of the person, as far as it was seen. What is there depends on how far it went.
 struct FaceResult {
     // "used"; or why the body head answers alone: "off", "no_face_model" (in the bundle), "no_face",
-    // "no_fit", "turned_away", or what name(FaceAlignmentStatus) says.
+    // "no_fit", "turned_away", "covered", or what name(FaceAlignmentStatus) says.
     std::string status = "off";
     std::optional<Face> detected;
     std::optional<FaceFit> fit;

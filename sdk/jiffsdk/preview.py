@@ -17,7 +17,7 @@ VIEW_YAWS_DEG = (0.0, 45.0, 90.0, 180.0)  # front, three-quarter, side, back
 _BACKGROUND = 0.96
 _MARGIN = 0.04  # of the view's height, free around the mesh
 _LIGHT = np.array([0.35, 0.45, 0.82]) / np.linalg.norm([0.35, 0.45, 0.82])  # over the viewer's shoulder
-_FACE_SHARE = 0.7  # height of the fitted face, of a view that shows the head
+_FACE_SHARES = (0.6, 0.7)  # of the width and height of a view that shows the head, for the face at most
 _CLAY = 0.82  # albedo of the grey row
 
 
@@ -63,7 +63,8 @@ def render_preview(
     if face is not None:
         middle = 0.5 * (face.min(axis=0) + face.max(axis=0))
         middle[2] = face[:, 2].min()  # the head turns about the ears, not about the nose
-        head_px_per_unit = height_px * _FACE_SHARE / max(float(np.ptp(face[:, 1])), 1e-9)
+        shares = np.array([width_px, height_px]) * _FACE_SHARES
+        head_px_per_unit = float((shares / np.maximum(np.ptp(face[:, :2], axis=0), 1e-9)).min())
         rows += _view_rows(
             (vertices - middle) * head_px_per_unit, faces, colors, normals, width_px, height_px
         )
