@@ -121,8 +121,12 @@ def test_joint_head_answers_in_the_region_alone(used: Reconstruction, body: Reco
     half_m = SIZE_M / 2
     front = used.vertices[:, 2] > 0
     flat = np.abs(used.vertices[:, 2] - (0.38 + THICKER) * half_m) < 1e-3
-    assert flat[inside & front].mean() > 0.8  # the rest are walls at the region's border
+    assert flat[inside & front].mean() > 0.55  # the rest are near the border
     assert not flat[~inside].any()
+    # There it rises from the body's front without a step: 11 mm, over a tenth of the region.
+    rising = used.vertices[inside & front, 2]
+    steps = np.diff(np.sort(rising[rising < (0.38 + THICKER) * half_m - 1e-3]))
+    assert len(steps) > 50 and steps.max() < 0.004
     # Elsewhere nothing has moved.
     theirs = {tuple(vertex) for vertex in plain.vertices.round(6)}
     margin = np.abs(used.vertices[:, 2]) < 0.3 * half_m

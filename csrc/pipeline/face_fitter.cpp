@@ -9,7 +9,7 @@
 namespace jiff {
 namespace {
 
-constexpr int kNumPasses = 1;  // crops that are made: the next one by the landmarks of the fit before
+constexpr int kNumPasses = 2;  // crops that are made: the next one by the landmarks of the fit before
 // The mean distance of the fit's landmarks from the detector's, as a share of the crop's side, beyond which
 // one of the two is wrong.
 constexpr double kMostDisagreement = 0.12;
