@@ -9,8 +9,9 @@ The field is a figure of capsules with soft edges. Two tables, both sides in one
 - extraction with the compact head: each query runs the fused implicit function, as a reconstruction does.
   The octree (see `octree_values`) asks the same function and then runs scikit-image's marching cubes.
 
-`ratio` is the other's median time over ours: above 1 ours is faster. `asked` counts queries in parts of
-the ideal number, the lattice points of crossed cells.
+Times are the processor's, of all threads together: other work on the machine does not spoil them, and
+what ours gains from several threads is not counted. `ratio` is the other's median time over ours: above 1
+ours is faster. `asked` counts queries in parts of the ideal number, the lattice points of crossed cells.
 """
 
 import argparse
@@ -36,7 +37,7 @@ Field = Callable[[NDArray[np.int32]], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison; times are medians of the repeats."""
+    """One comparison; times are medians of the repeats, in milliseconds of all threads together."""
 
     case: str
     ours_ms: float
@@ -59,12 +60,12 @@ class Lookup:
         self.num_asked, self.spent_ms = 0, 0.0
 
     def __call__(self, points: NDArray[np.int32]) -> NDArray[np.float32]:
-        start = time.perf_counter()
+        start = time.process_time()
         if self.work is not None:
             self.work(points)
         found = self.values[points[:, 2], points[:, 1], points[:, 0]]
         self.num_asked += len(points)
-        self.spent_ms += 1e3 * (time.perf_counter() - start)
+        self.spent_ms += 1e3 * (time.process_time() - start)
         return found
 
 
@@ -138,23 +139,23 @@ def rows_of(resolution: int, num_repeats: int) -> list[Row]:
     def ours(work: Field | None, without_field: bool) -> float:
         nonlocal ideal
         field = Lookup(values, work)
-        start = time.perf_counter()
+        start = time.process_time()
         surface = _core.extract_surface(field, resolution, columns=columns)
-        spent_ms = 1e3 * (time.perf_counter() - start)
+        spent_ms = 1e3 * (time.process_time() - start)
         asked["ours"], ideal = surface["num_queries_asked"], surface["num_queries_ideal"]
         return spent_ms - field.spent_ms if without_field else spent_ms
 
     def dense(method: str) -> float:
-        start = time.perf_counter()
+        start = time.process_time()
         measure.marching_cubes(values, 0.5, method=method)
-        return 1e3 * (time.perf_counter() - start)
+        return 1e3 * (time.process_time() - start)
 
     def octree() -> float:
         field = Lookup(values, compact_head)
-        start = time.perf_counter()
+        start = time.process_time()
         measure.marching_cubes(octree_values(field, resolution, columns), 0.5)
         asked["octree"] = field.num_asked
-        return 1e3 * (time.perf_counter() - start)
+        return 1e3 * (time.process_time() - start)
 
     rows = []
     alone = median_times_ms(

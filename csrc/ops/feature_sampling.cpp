@@ -32,13 +32,7 @@ AxisTexels axis_texels(float view, std::int64_t size) {
     return axis;
 }
 
-// The four texels of a point, and what it samples to when none of them is inside the map.
-struct PointTexels {
-    std::int64_t offset[4];
-    float weight[4];
-    bool inside;
-    float otherwise;
-};
+}  // namespace
 
 PointTexels point_texels(float view_x, float view_y, std::int64_t height, std::int64_t width) {
     const AxisTexels x = axis_texels(view_x, width);
@@ -55,8 +49,6 @@ PointTexels point_texels(float view_x, float view_y, std::int64_t height, std::i
         !not_a_number && x.first_weight + x.second_weight > 0.0f && y.first_weight + y.second_weight > 0.0f;
     return texels;
 }
-
-}  // namespace
 
 void check_feature_map(const TensorView& map) {
     const bool fits =

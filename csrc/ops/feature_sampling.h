@@ -8,6 +8,17 @@
 
 namespace jiff {
 
+// The texels that a point samples, with their weights. A texel outside the map has weight zero and the
+// offset of one inside, so that reading it is safe.
+struct PointTexels {
+    std::int64_t offset[4];  // within a plane of the map
+    float weight[4];
+    bool inside;      // whether any texel is in the map
+    float otherwise;  // the sample where none is: zero, or NaN at a NaN coordinate
+};
+
+PointTexels point_texels(float view_x, float view_y, std::int64_t height, std::int64_t width);
+
 // Throws Error(kInvalidArgument) unless `map` is [1, C, H, W] with C, H, W at least 1 and has data.
 void check_feature_map(const TensorView& map);
 

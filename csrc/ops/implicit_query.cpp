@@ -5,8 +5,6 @@
 
 #include "core/status.h"
 #include "core/threads.h"
-#include "ops/point_panels.h"
-#include "ops/shared_columns.h"
 
 namespace jiff {
 namespace {
@@ -31,34 +29,32 @@ std::int64_t count_raw_channels(const HeadConfig& config) {
     return num_raw;
 }
 
-// Memory of one thread, kept between tiles.
+// Memory of one thread, kept between blocks.
 struct Scratch {
-    TileColumns columns;
+    PointColumns columns;
     AlignedBuffer own, hidden[2], results;
 };
 
 }  // namespace
 
 struct ImplicitQuery::Packed {
-    const LayerKernel* kernel;
     std::int64_t num_point_features;
     float depth_scale;
     HeadActivation activation;
-    SharedPart shared;
+    FeaturePart features;
     SkipMlp mlp;
 
-    Packed(const LayerKernel& kernel, const HeadConfig& config, std::int64_t num_shared)
-        : kernel(&kernel),
-          num_point_features(config.num_point_features),
+    Packed(const LayerKernel& kernel, const HeadConfig& config, std::int64_t num_mapped)
+        : num_point_features(config.num_point_features),
           depth_scale(config.depth_scale),
           activation(config.activation),
-          shared(kernel, {{&config.layers, 0}}, num_shared),
-          mlp(kernel, config.layers, 0, num_shared, 0) {}
+          features(kernel, {{&config.layers, 0}}, num_mapped),
+          mlp(kernel, config.layers, 0, num_mapped, 0) {}
 
     // What a call asks for: of the first `num_layers` layers, activated by `activation` or, if that is null,
     // as hidden channels are.
     struct Request {
-        const std::vector<TensorView>& maps;
+        const FoldedMaps& maps;
         const float* point_features;
         const float* points;
         std::int64_t num_layers;
@@ -67,7 +63,7 @@ struct ImplicitQuery::Packed {
     };
 
     void run(const Request& request, std::int64_t num_points) const;
-    void evaluate(const Request& request, const std::vector<Run>& runs, const Tile& tile) const;
+    void evaluate(const Request& request, std::int64_t first, std::int64_t count) const;
 };
 
 ImplicitQuery::ImplicitQuery(const HeadConfig& config) {
@@ -80,7 +76,7 @@ ImplicitQuery::~ImplicitQuery() = default;
 ImplicitQuery::ImplicitQuery(ImplicitQuery&&) noexcept = default;
 ImplicitQuery& ImplicitQuery::operator=(ImplicitQuery&&) noexcept = default;
 
-std::int64_t ImplicitQuery::num_feature_channels() const { return packed_->shared.num_channels(); }
+std::int64_t ImplicitQuery::num_feature_channels() const { return packed_->features.num_channels(); }
 std::int64_t ImplicitQuery::num_point_features() const { return packed_->num_point_features; }
 std::int64_t ImplicitQuery::num_outputs() const {
     return packed_->mlp.num_outputs(packed_->mlp.num_layers());
@@ -95,63 +91,57 @@ std::int64_t ImplicitQuery::num_activations(std::int64_t num_layers) const {
     return packed_->mlp.num_outputs(num_layers);
 }
 
-void ImplicitQuery::query(const std::vector<TensorView>& maps, const float* point_features,
-                          const float* points, std::int64_t num_points, float* values) const {
+FoldedMaps ImplicitQuery::fold(const std::vector<TensorView>& maps) const {
+    return FoldedMaps(packed_->features, maps);
+}
+
+void ImplicitQuery::query(const FoldedMaps& maps, const float* point_features, const float* points,
+                          std::int64_t num_points, float* values) const {
     packed_->run({maps, point_features, points, packed_->mlp.num_layers(), &packed_->activation, values},
                  num_points);
 }
 
-void ImplicitQuery::query(const std::vector<TensorView>& maps, const float* points, std::int64_t num_points,
-                          float* values) const {
-    query(maps, nullptr, points, num_points, values);
-}
-
-void ImplicitQuery::activations(const std::vector<TensorView>& maps, const float* points,
-                                std::int64_t num_points, std::int64_t num_layers, float* activations) const {
+void ImplicitQuery::activations(const FoldedMaps& maps, const float* points, std::int64_t num_points,
+                                std::int64_t num_layers, float* activations) const {
     num_activations(num_layers);  // checks
     packed_->run({maps, nullptr, points, num_layers, nullptr, activations}, num_points);
 }
 
 void ImplicitQuery::Packed::run(const Request& request, std::int64_t num_points) const {
-    check_maps(request.maps, shared.num_channels());
+    const auto fail = [](const std::string& message) { throw Error(ErrorCode::kInvalidArgument, message); };
+    if (&request.maps.part() != &features) fail("the maps were folded for another implicit function");
     if (num_point_features > 0 && !request.point_features) {
-        throw Error(ErrorCode::kInvalidArgument, "the implicit function takes " +
-                                                     std::to_string(num_point_features) +
-                                                     " features of each point, got none");
+        fail("the implicit function takes " + std::to_string(num_point_features) +
+             " features of each point, got none");
     }
-    const Tiles cut = cut_tiles(request.points, num_points, kernel->num_lanes);
-    parallel_for(static_cast<std::int64_t>(cut.tiles.size()),
-                 [&](std::int64_t i) { evaluate(request, cut.runs, cut.tiles[i]); });
+    request.maps.prepare(request.points, num_points);
+    const std::int64_t size = block_size(num_points);
+    parallel_for((num_points + size - 1) / size, [&](std::int64_t block) {
+        evaluate(request, block * size, std::min(size, num_points - block * size));
+    });
 }
 
-void ImplicitQuery::Packed::evaluate(const Request& request, const std::vector<Run>& runs,
-                                     const Tile& tile) const {
+void ImplicitQuery::Packed::evaluate(const Request& request, std::int64_t first, std::int64_t count) const {
     thread_local Scratch scratch;
-    shared.evaluate(request.maps, request.points, runs, tile, scratch.columns);
+    const std::int64_t stride = mlp.row_size(), own_stride = num_point_features + 1;
+    const float* points = request.points + 3 * first;
+    scratch.columns.assign(request.maps, points, count);
 
-    const std::int64_t lanes = kernel->num_lanes, block_points = kBlockLanes / lanes * lanes;
-    const std::int64_t stride = mlp.panel_rows() * lanes, own_stride = (num_point_features + 1) * lanes;
-    const std::int64_t num_outputs = mlp.num_outputs(request.num_layers);
-    const std::int64_t block_panels = block_points / lanes;
-    float* own = scratch.own.reserve(block_panels * own_stride);
-    float* inputs = scratch.hidden[0].reserve(block_panels * stride);
-    float* products = scratch.hidden[1].reserve(block_panels * stride);
-    float* results = scratch.results.reserve(block_panels * stride);
-    for (std::int64_t first = tile.begin; first < tile.end; first += block_points) {
-        const std::int64_t count = std::min(block_points, tile.end - first);
-        const float* points = request.points + 3 * first;
+    float* own = scratch.own.reserve(kMaxBlockPoints * own_stride);
+    for (std::int64_t p = 0; p < count; ++p) {
+        float* row = own + p * own_stride;
         if (num_point_features > 0) {
-            rows_to_panels(request.point_features + first * num_point_features, count, num_point_features,
-                           lanes, own, own_stride);
+            std::copy_n(request.point_features + (first + p) * num_point_features, num_point_features, row);
         }
-        depth_to_panels(points, count, depth_scale, lanes, own + num_point_features * lanes, own_stride);
-        const PanelBlock block =
-            scratch.columns.block((first - tile.begin) / lanes, (count + lanes - 1) / lanes, own, own_stride);
-        mlp.evaluate(request.num_layers, request.activation == nullptr, block, inputs, products, stride,
-                     results, stride);
-        panels_to_rows(results, stride, lanes, points, count, num_outputs, request.activation,
-                       request.values + first * num_outputs);
+        row[num_point_features] = points[3 * p + 2] * depth_scale;
     }
+    float* results = scratch.results.reserve(kMaxBlockPoints * stride);
+    mlp.evaluate(request.num_layers, request.activation == nullptr, {count, own, own_stride}, scratch.columns,
+                 scratch.hidden[0].reserve(kMaxBlockPoints * stride),
+                 scratch.hidden[1].reserve(kMaxBlockPoints * stride), stride, results, stride);
+    const std::int64_t num_outputs = mlp.num_outputs(request.num_layers);
+    write_values(results, stride, points, count, num_outputs, request.activation,
+                 request.values + first * num_outputs);
 }
 
 }  // namespace jiff

@@ -1,6 +1,5 @@
 // The implicit function: pixel-aligned features and depth through a skip-concatenated MLP
-// (paper Sec. 3.1 and Eq. 1). Both sampling and the feature part of every layer are linear and the
-// camera is orthographic, so consecutive points of one pixel column share both.
+// (paper Sec. 3.1 and Eq. 1).
 #pragma once
 
 #include <cstdint>
@@ -8,6 +7,7 @@
 #include <vector>
 
 #include "core/tensor.h"
+#include "ops/folded_maps.h"
 #include "ops/skip_mlp.h"
 
 namespace jiff {
@@ -32,19 +32,20 @@ class ImplicitQuery {
     std::int64_t num_point_features() const;
     std::int64_t num_outputs() const;
 
-    // Evaluates `num_points` points. `maps` are the feature maps, each [1, C, H, W], concatenated along
-    // channels in order; `points` is [N, 3] in view coordinates; `values` receives [N, num_outputs].
-    // `point_features` is [N, num_point_features]; none are needed where that is 0.
-    // Points with |x| or |y| > 1 give 0. Results do not depend on order, batching or thread count.
-    // Fast when equal (x, y) stand next to each other. Thread-safe.
-    void query(const std::vector<TensorView>& maps, const float* point_features, const float* points,
+    // Makes the feature maps of one image ready; they and this function must outlive the result. `maps` are
+    // each [1, C, H, W], concatenated along channels in order. Throws Error(kInvalidArgument).
+    FoldedMaps fold(const std::vector<TensorView>& maps) const;
+
+    // Evaluates `num_points` points on maps that fold() made. `points` is [N, 3] in view coordinates;
+    // `values` receives [N, num_outputs]. `point_features` is [N, num_point_features]; none are needed where
+    // that is 0. Points with |x| or |y| > 1 give 0. Results do not depend on order, batching or thread
+    // count. Fast when equal (x, y) stand next to each other. Thread-safe.
+    void query(const FoldedMaps& maps, const float* point_features, const float* points,
                std::int64_t num_points, float* values) const;
-    void query(const std::vector<TensorView>& maps, const float* points, std::int64_t num_points,
-               float* values) const;
 
     // The hidden activations after the first `num_layers` layers: [N, num_activations(num_layers)].
     // Points outside give 0, as above. The head has no point features and more than num_layers layers.
-    void activations(const std::vector<TensorView>& maps, const float* points, std::int64_t num_points,
+    void activations(const FoldedMaps& maps, const float* points, std::int64_t num_points,
                      std::int64_t num_layers, float* activations) const;
     // Throws Error(kInvalidArgument) unless num_layers is at least 1 and less than the head's layers.
     std::int64_t num_activations(std::int64_t num_layers) const;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/tensor.h"
+#include "ops/folded_maps.h"
 #include "ops/skip_mlp.h"
 #include "ops/volume_sampling.h"
 
@@ -35,9 +36,12 @@ class JointQuery {
     std::int64_t num_volume_channels() const;
     std::int64_t num_outputs() const;
 
+    // Makes the feature maps of one image ready, as ImplicitQuery::fold does.
+    FoldedMaps fold(const std::vector<TensorView>& maps) const;
+
     // Evaluates `num_points` points as ImplicitQuery::query does. `volume` is sampled where `frame` puts
     // the points. Throws Error(kInvalidArgument) when maps, point features or volume do not fit.
-    void query(const std::vector<TensorView>& maps, const float* point_features, const VolumeSampler& volume,
+    void query(const FoldedMaps& maps, const float* point_features, const VolumeSampler& volume,
                const VolumeFrame& frame, const float* points, std::int64_t num_points, float* values) const;
 
   private:

@@ -7,31 +7,28 @@
 
 namespace jiff {
 
-// Lanes of a panel from first_lane to that of the next segment (or the end): points of one pixel column.
-struct LaneSegment {
-    std::int32_t first_lane;
-    std::int32_t offset;
+// What a product starts from: row p begins at rows[p] + offset.
+struct LayerAddends {
+    const float* const* rows;
+    std::int64_t offset;
 };
 
-// Activations stand in panels of `num_lanes` points: value(channel, lane) = panel[channel * num_lanes +
-// lane]. Weights stand in strips of `num_rows` outputs:    value(row, depth)    = strip[depth * num_rows +
-// row].
+// Activations stand in rows, one a point. Weights stand in strips of `num_outputs` outputs:
+// value(depth k, output o) = strip[k * num_outputs + o].
 struct LayerKernel {
-    int num_rows;
-    int num_lanes;
+    int num_points;
+    int num_outputs;
 
-    // products[num_rows][num_lanes] (+)= strip · panel over `depth` channels. Each product is one sum in
-    // the order of the channels, whatever stands in the other rows and lanes.
-    void (*multiply)(std::int64_t depth, const float* strip, const float* panel, float* products,
-                     bool accumulate);
+    // products[p][o] = addends[p][o] + Σ_k inputs[p][k] · strip(k, o), for num_points rows and num_outputs
+    // outputs, then leaky ReLU 0.01 if `rectify`. Where addends.rows is null the sum goes on from what
+    // products hold. Each sum runs in the order of k, whatever stands in the other rows and outputs.
+    void (*multiply)(std::int64_t depth, const float* inputs, std::int64_t input_stride, const float* strip,
+                     LayerAddends addends, bool rectify, float* products, std::int64_t product_stride);
 
-    // products[row][lane] += bias[row]
-    void (*add_bias)(std::int64_t num_rows, const float* bias, float* products);
-
-    // Lanes share addends: products[row][lane] += shared[row * num_lanes + segment.offset] for the segment
-    // of the lane, then leaky ReLU 0.01 if `rectify`.
-    void (*add_shared)(std::int64_t num_rows, const float* shared, const LaneSegment* segments,
-                       std::int32_t num_segments, bool rectify, float* products);
+    // blend[o] = biases[offset + o] + Σ_t weights[t] · rows[t][offset + o], for `size` outputs, a multiple of
+    // num_outputs.
+    void (*blend)(std::int64_t num_rows, const float* const* rows, const float* weights, const float* biases,
+                  std::int64_t offset, std::int64_t size, float* blend);
 };
 
 extern const LayerKernel kPortableLayerKernel;

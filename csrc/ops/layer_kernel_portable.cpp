@@ -1,4 +1,4 @@
-// 16 registers of 4 floats: 8 sums, 2 inputs, 1 weight, and room for the product.
+// 16 registers of 4 floats: 8 sums, 2 weights, 1 input, and room for the product.
 #include "ops/layer_kernel.inl"
 
 namespace jiff {

@@ -2,17 +2,24 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "core/cpu_features.h"
 #include "core/status.h"
+#include "core/threads.h"
 
 namespace jiff {
+namespace {
+
+std::int64_t round_up(std::int64_t value, std::int64_t step) { return (value + step - 1) / step * step; }
 
 float activate(HeadActivation activation, float value) {
     return activation == HeadActivation::kSigmoid ? 1.0f / (1.0f + std::exp(-value))
                                                   : (std::tanh(value) + 1.0f) * 0.5f;
 }
+
+}  // namespace
 
 const LayerKernel& choose_layer_kernel() {
     const SimdLevel level = choose_simd_level();
@@ -22,6 +29,10 @@ const LayerKernel& choose_layer_kernel() {
 #endif
     (void)level;
     return kPortableLayerKernel;
+}
+
+std::int64_t padded_outputs(const LayerKernel& kernel, std::int64_t num_outputs) {
+    return round_up(num_outputs, kernel.num_outputs);
 }
 
 void check_layers(const std::vector<HeadLayer>& layers, const std::string& name, std::int64_t num_start,
@@ -47,67 +58,80 @@ void check_layers(const std::vector<HeadLayer>& layers, const std::string& name,
     }
 }
 
+std::int64_t block_size(std::int64_t num_points) {
+    return std::clamp(round_up(num_points / (2 * num_threads()), kPointsGrain), kPointsGrain,
+                      kMaxBlockPoints);
+}
+
 SkipMlp::SkipMlp(const LayerKernel& kernel, const std::vector<HeadLayer>& layers, std::int64_t num_start,
-                 std::int64_t num_shared, std::int64_t first_shared_row)
-    : kernel_(&kernel),
-      num_start_(num_start),
-      num_own_(layers[0].weight.shape()[1] - num_start - num_shared) {
-    std::int64_t num_hidden = num_start, first_row = first_shared_row;
+                 std::int64_t num_mapped, std::int64_t first_row)
+    : num_start_(num_start), num_own_(layers[0].weight.shape()[1] - num_start - num_mapped) {
+    std::int64_t num_hidden = num_start;
     for (const HeadLayer& layer : layers) {
         const std::int64_t num_out = layer.weight.shape()[0], num_in = layer.weight.shape()[1];
         const float* weight = layer.weight.data();
         layers_.emplace_back(kernel, num_out, num_hidden + num_own_,
-                             [&](std::int64_t row, std::int64_t column) {
-                                 const bool is_hidden = column < num_hidden;
-                                 return weight[row * num_in + column + (is_hidden ? 0 : num_shared)];
+                             [&](std::int64_t output, std::int64_t k) {
+                                 return weight[output * num_in + (k < num_hidden ? k : k + num_mapped)];
                              });
         first_rows_.push_back(first_row);
-        first_row += num_out;
+        first_row += padded_outputs(kernel, num_out);
         num_hidden = num_out;
     }
-    if (num_shared > 0) return;
-    const std::int64_t lanes = kernel.num_lanes;
-    float* row = biases_.reserve(first_row * lanes) + first_shared_row * lanes;
-    for (const HeadLayer& layer : layers) {
-        for (std::int64_t i = 0; i < layer.bias.size(); ++i, row += lanes) {
-            std::fill(row, row + lanes, layer.bias.data()[i]);
+}
+
+std::int64_t SkipMlp::row_size() const {
+    std::int64_t size = num_start_ + num_own_;
+    for (const PackedMatrix& layer : layers_) {
+        size = std::max({size, layer.num_outputs() + num_own_, layer.padded_outputs()});
+    }
+    // Whole cache lines, but no power of two: rows at such distances would share few places in the cache.
+    constexpr std::int64_t kCacheLine = 16;
+    return round_up(size, kCacheLine) + (size % 256 == 0 ? kCacheLine : 0);
+}
+
+void SkipMlp::evaluate(std::int64_t num_layers, bool rectify_last, const PointBlock& block,
+                       const LayerSource& source, float* inputs, float* products, std::int64_t stride,
+                       float* results, std::int64_t results_stride) const {
+    std::int64_t num_hidden = num_start_;
+    for (std::int64_t i = 0; i < num_layers; ++i) {
+        const PackedMatrix& layer = layers_[i];
+        for (std::int64_t p = 0; p < block.num_points; ++p) {
+            std::copy_n(block.own + p * block.own_stride, num_own_, inputs + p * stride + num_hidden);
         }
+        const bool is_last = i + 1 == num_layers;
+        layer.multiply(inputs, stride, block.num_points,
+                       source.addends(first_rows_[i], layer.padded_outputs()), !is_last || rectify_last,
+                       is_last ? results : products, is_last ? results_stride : stride);
+        std::swap(inputs, products);
+        num_hidden = layer.num_outputs();
     }
 }
 
-std::int64_t SkipMlp::panel_rows() const {
-    std::int64_t num_rows = num_start_ + num_own_;
-    for (const PackedMatrix& layer : layers_) num_rows = std::max(num_rows, layer.padded_rows() + num_own_);
-    return num_rows;
+BiasSource::BiasSource(const LayerKernel& kernel, const std::vector<HeadLayer>& layers) {
+    for (const HeadLayer& layer : layers) {
+        biases_.insert(biases_.end(), layer.bias.data(), layer.bias.data() + layer.bias.size());
+        biases_.resize(padded_outputs(kernel, static_cast<std::int64_t>(biases_.size())), 0.0f);
+    }
+    points_.assign(kMaxBlockPoints, biases_.data());
 }
 
-void SkipMlp::evaluate(std::int64_t num_layers, bool rectify_last, const PanelBlock& block, float* inputs,
-                       float* products, std::int64_t stride, float* results,
-                       std::int64_t results_stride) const {
-    const std::int64_t lanes = kernel_->num_lanes;
-    constexpr LaneSegment kWholePanel{0, 0};
-    std::int64_t num_hidden = num_start_;
-    for (std::int64_t i = 0; i < num_layers; ++i) {
-        for (std::int64_t panel = 0; panel < block.num_panels; ++panel) {
-            std::copy_n(block.own + panel * block.own_stride, num_own_ * lanes,
-                        inputs + panel * stride + num_hidden * lanes);
-        }
-        const bool is_last = i + 1 == num_layers;
-        const bool rectify = !is_last || rectify_last;
-        const float* shared = (biases_.data() ? biases_.data() : block.shared) + first_rows_[i] * lanes;
-        const auto finish = [&](std::int64_t panel, std::int64_t row, std::int64_t num_rows, float* rows) {
-            const LaneSegment* segments = &kWholePanel;
-            std::int32_t num_segments = 1;
-            if (!biases_.data()) {
-                segments = block.segments + block.first_segments[panel];
-                num_segments = block.first_segments[panel + 1] - block.first_segments[panel];
+LayerAddends BiasSource::addends(std::int64_t first_row, std::int64_t) const {
+    return {points_.data(), first_row};
+}
+
+void write_values(const float* rows, std::int64_t stride, const float* points, std::int64_t num_points,
+                  std::int64_t num_channels, const HeadActivation* activation, float* values) {
+    for (std::int64_t p = 0; p < num_points; ++p, rows += stride, points += 3, values += num_channels) {
+        if (std::isnan(points[0]) || std::isnan(points[1]) || std::isnan(points[2])) {
+            std::fill_n(values, num_channels, std::numeric_limits<float>::quiet_NaN());
+        } else if (std::abs(points[0]) > 1.0f || std::abs(points[1]) > 1.0f) {
+            std::fill_n(values, num_channels, 0.0f);
+        } else {
+            for (std::int64_t c = 0; c < num_channels; ++c) {
+                values[c] = activation ? activate(*activation, rows[c]) : rows[c];
             }
-            kernel_->add_shared(num_rows, shared + row * lanes, segments, num_segments, rectify, rows);
-        };
-        layers_[i].multiply(inputs, stride, is_last ? results : products, is_last ? results_stride : stride,
-                            block.num_panels, finish);
-        std::swap(inputs, products);
-        num_hidden = layers_[i].num_rows();
+        }
     }
 }
 

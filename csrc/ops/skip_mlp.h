@@ -1,5 +1,5 @@
-// An MLP whose every layer takes [hidden, raw] (paper Eq. 1 and Sec. 4.3), on panels of points. The raw
-// channels are first those that a column of points shares, then those of each point itself.
+// An MLP whose every layer takes [hidden, raw] (paper Eq. 1 and Sec. 4.3), on a block of points. The raw
+// channels are first those of the feature maps, then those of each point itself.
 #pragma once
 
 #include <cstdint>
@@ -19,54 +19,82 @@ struct HeadLayer {
     Tensor bias;    // [out]
 };
 
-float activate(HeadActivation activation, float value);
-
 // The kernel of the level that choose_simd_level() names.
 const LayerKernel& choose_layer_kernel();
+
+// `num_outputs` rounded up to the strips of the kernel.
+std::int64_t padded_outputs(const LayerKernel& kernel, std::int64_t num_outputs);
 
 // Checks that layer 0 takes num_start + num_raw channels and each other layer the outputs of the one
 // before + num_raw. Throws Error(kInvalidArgument); `name` stands before the layer in its message.
 void check_layers(const std::vector<HeadLayer>& layers, const std::string& name, std::int64_t num_start,
                   std::int64_t num_raw);
 
-// Points of a block at most: a multiple of every panel; their activations stay in cache.
-inline constexpr std::int64_t kBlockLanes = 144;
-
-// A block of panels of points, and what enters every layer beside the hidden channels.
-struct PanelBlock {
-    std::int64_t num_panels;
-    const float* own;  // panels of the channels of each point itself
-    std::int64_t own_stride;
-    const float* shared;                 // W_shared · features + bias of all layers, in panels of columns
-    const LaneSegment* segments;         // which lanes take which column
-    const std::int32_t* first_segments;  // of each panel, and the end
+// Where the products of a layer start from, point by point.
+class LayerSource {
+  public:
+    virtual ~LayerSource() = default;
+    // What the points take from outputs first_row … first_row + num_rows - 1 of all the layers'; the points
+    // are rounded up to kPointsGrain. Valid until the next call.
+    virtual LayerAddends addends(std::int64_t first_row, std::int64_t num_rows) const = 0;
 };
+
+// Points on their way through the layers, at most kMaxBlockPoints.
+struct PointBlock {
+    std::int64_t num_points;
+    const float* own;  // rows of the channels of each point itself
+    std::int64_t own_stride;
+};
+
+// A block's activations stay in cache.
+inline constexpr std::int64_t kMaxBlockPoints = 96;
+
+// Points of a block when there are `num_points` in all: few where every thread would not have one.
+std::int64_t block_size(std::int64_t num_points);
 
 class SkipMlp {
   public:
-    // `layers` are checked. `num_start` channels stand for the hidden ones before layer 0. The rows of
-    // layer 0 begin at `first_shared_row` of PanelBlock::shared.
+    // `layers` are checked. `num_start` channels stand for the hidden ones before layer 0. The first
+    // `num_mapped` raw channels are those of the maps; they and the biases are left to the LayerSource, for
+    // which the rows of layer 0 begin at `first_row`.
     SkipMlp(const LayerKernel& kernel, const std::vector<HeadLayer>& layers, std::int64_t num_start,
-            std::int64_t num_shared, std::int64_t first_shared_row);
+            std::int64_t num_mapped, std::int64_t first_row);
 
     std::int64_t num_layers() const { return static_cast<std::int64_t>(layers_.size()); }
-    std::int64_t num_outputs(std::int64_t num_layers) const { return layers_[num_layers - 1].num_rows(); }
+    std::int64_t num_outputs(std::int64_t num_layers) const { return layers_[num_layers - 1].num_outputs(); }
+    std::int64_t end_row() const { return first_rows_.back() + layers_.back().padded_outputs(); }
 
-    // Rows that a panel of inputs, of products and of results must have room for.
-    std::int64_t panel_rows() const;
+    // Floats that a row of inputs, of products and of results must have room for.
+    std::int64_t row_size() const;
 
     // Runs the first `num_layers` layers, with leaky ReLU 0.01 after each, or after all but the last.
-    // `inputs` and `products` are panels `stride` floats apart, the start channels already in the first
-    // rows of `inputs`; what is in them afterwards has no meaning. `results` must be other memory.
-    void evaluate(std::int64_t num_layers, bool rectify_last, const PanelBlock& block, float* inputs,
-                  float* products, std::int64_t stride, float* results, std::int64_t results_stride) const;
+    // `inputs` and `products` are kMaxBlockPoints rows, `stride` apart, the start channels already at the
+    // front of `inputs`; what is in them afterwards has no meaning. `results` must be other memory.
+    void evaluate(std::int64_t num_layers, bool rectify_last, const PointBlock& block,
+                  const LayerSource& source, float* inputs, float* products, std::int64_t stride,
+                  float* results, std::int64_t results_stride) const;
 
   private:
-    const LayerKernel* kernel_;
     std::int64_t num_start_, num_own_;
     std::vector<PackedMatrix> layers_;      // × (hidden, own)
-    std::vector<std::int64_t> first_rows_;  // of each layer in PanelBlock::shared
-    AlignedBuffer biases_;                  // without shared channels: a panel of what stands in for shared
+    std::vector<std::int64_t> first_rows_;  // of each layer, for the source
 };
+
+// The source of an MLP that takes nothing from maps.
+class BiasSource : public LayerSource {
+  public:
+    BiasSource(const LayerKernel& kernel, const std::vector<HeadLayer>& layers);
+    LayerAddends addends(std::int64_t first_row, std::int64_t num_rows) const override;
+
+  private:
+    std::vector<float> biases_;         // every layer's padded to the kernel
+    std::vector<const float*> points_;  // to the same for each
+};
+
+// The first `num_channels` of each row, through `activation` unless that is null, to `values` [num_points,
+// num_channels]. A point of `points` [num_points, 3] with |x| or |y| > 1 has zeros, one with a NaN
+// coordinate NaN.
+void write_values(const float* rows, std::int64_t stride, const float* points, std::int64_t num_points,
+                  std::int64_t num_channels, const HeadActivation* activation, float* values);
 
 }  // namespace jiff

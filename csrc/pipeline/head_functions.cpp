@@ -1,6 +1,7 @@
 #include "pipeline/head_functions.h"
 
 #include <cstdint>
+#include <memory>
 #include <utility>
 
 namespace jiff {
@@ -16,30 +17,36 @@ std::vector<float> features_at(const PointFunction& features, std::int64_t num_f
     return values;
 }
 
+// Copies of a function share what it has folded.
+template <typename Query>
+std::shared_ptr<const FoldedMaps> shared_fold(const Query& head, const FeatureMaps& maps) {
+    return std::make_shared<const FoldedMaps>(head.fold(maps));
+}
+
 }  // namespace
 
-PointFunction asked(const ImplicitQuery& head, FeatureMaps maps, PointFunction features) {
-    return [&head, maps = std::move(maps), features = std::move(features)](
+PointFunction asked(const ImplicitQuery& head, const FeatureMaps& maps, PointFunction features) {
+    return [&head, folded = shared_fold(head, maps), features = std::move(features)](
                const float* points, std::int64_t num_points, float* answers) {
         const auto given = features_at(features, head.num_point_features(), points, num_points);
-        head.query(maps, features ? given.data() : nullptr, points, num_points, answers);
+        head.query(*folded, features ? given.data() : nullptr, points, num_points, answers);
     };
 }
 
-PointFunction asked(const JointQuery& head, FeatureMaps maps, const FaceVolume& face,
+PointFunction asked(const JointQuery& head, const FeatureMaps& maps, const FaceVolume& face,
                     PointFunction features) {
-    return [&head, &face, maps = std::move(maps), features = std::move(features)](
+    return [&head, &face, folded = shared_fold(head, maps), features = std::move(features)](
                const float* points, std::int64_t num_points, float* answers) {
         const auto given = features_at(features, head.num_point_features(), points, num_points);
-        head.query(maps, features ? given.data() : nullptr, face.sampler, face.frame, points, num_points,
+        head.query(*folded, features ? given.data() : nullptr, face.sampler, face.frame, points, num_points,
                    answers);
     };
 }
 
-PointFunction asked_activations(const ImplicitQuery& head, FeatureMaps maps, int num_layers) {
-    return [&head, maps = std::move(maps), num_layers](const float* points, std::int64_t num_points,
-                                                       float* answers) {
-        head.activations(maps, points, num_points, num_layers, answers);
+PointFunction asked_activations(const ImplicitQuery& head, const FeatureMaps& maps, int num_layers) {
+    return [&head, folded = shared_fold(head, maps), num_layers](const float* points, std::int64_t num_points,
+                                                                 float* answers) {
+        head.activations(*folded, points, num_points, num_layers, answers);
     };
 }
 

@@ -15,13 +15,13 @@ using FeatureMaps = std::vector<TensorView>;
 
 // What `head` answers. `features` gives what it takes of each point beside maps and depth, if anything. Heads
 // and what the maps show must outlive the result, as below.
-PointFunction asked(const ImplicitQuery& head, FeatureMaps maps, PointFunction features = {});
+PointFunction asked(const ImplicitQuery& head, const FeatureMaps& maps, PointFunction features = {});
 
 // The same of a joint head, in a face's volume.
-PointFunction asked(const JointQuery& head, FeatureMaps maps, const FaceVolume& face,
+PointFunction asked(const JointQuery& head, const FeatureMaps& maps, const FaceVolume& face,
                     PointFunction features = {});
 
 // The activations of a head after its first `num_layers` layers.
-PointFunction asked_activations(const ImplicitQuery& head, FeatureMaps maps, int num_layers);
+PointFunction asked_activations(const ImplicitQuery& head, const FeatureMaps& maps, int num_layers);
 
 }  // namespace jiff
