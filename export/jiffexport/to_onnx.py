@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from .onnx_graph import OPSET, Store, finish
-from .passes import store_weights_fp16, with_static_shapes
+from .passes import fold_constants, stage_norms, store_weights_fp16, with_static_shapes
 from .verify import Example
 
 
@@ -94,6 +94,7 @@ def module_to_onnx(
             output_names=list(output_names),
         )
     model = with_static_shapes(onnx.load_from_string(buffer.getvalue()), dict(input_shapes))
+    model = fold_constants(stage_norms(model))
     if store == "fp16":
         model = store_weights_fp16(model)
     return finish(model, name)

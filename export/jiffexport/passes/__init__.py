@@ -2,6 +2,7 @@
 
 from .constants import fold_constants, with_static_shapes
 from .half import compute_in_fp16
+from .staged_norms import stage_norms
 from .storage import store_weights_fp16
 
-__all__ = ["compute_in_fp16", "fold_constants", "store_weights_fp16", "with_static_shapes"]
+__all__ = ["compute_in_fp16", "fold_constants", "stage_norms", "store_weights_fp16", "with_static_shapes"]
