@@ -14,12 +14,13 @@ from safetensors.numpy import load as load_safetensors
 
 torch = pytest.importorskip("torch", reason="the export tests need torch (pip install .[export])")
 
-import build_engines  # noqa: E402
+from jiffexport import command  # noqa: E402
 from jiffexport.assemble import BuildOptions, Frame, build_bundle  # noqa: E402
 from jiffexport.errors import BundleError, ExportError  # noqa: E402
-from jiffexport.exported_graph import ExportedGraph  # noqa: E402
+from jiffexport.exported_graph import ExportedGraph, Variant  # noqa: E402
 from jiffexport.nets import ColorNet  # noqa: E402
 from jiffexport.photographs import cut_out, encoder_input, load_square  # noqa: E402
+from jiffexport.report import table  # noqa: E402
 from jiffexport.verify import EngineReport  # noqa: E402
 from untrained_checkpoints import COLOR_CONFIG, checkpoint_of, save_checkpoint, write_matting_graph  # noqa: E402
 
@@ -143,7 +144,7 @@ def test_command_says_what_is_wrong_on_one_line_and_fails(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     absent = str(tmp_path / "absent.pt")
-    assert build_engines.main(["--shape", absent, "--color", absent, "--out", str(tmp_path / "bundle")]) == 1
+    assert command.main(["--shape", absent, "--color", absent, "--out", str(tmp_path / "bundle")]) == 1
     error = capsys.readouterr().err
     assert error == f"build_engines: {absent}: no such checkpoint\n"
 
@@ -153,20 +154,25 @@ def test_command_prints_its_report_as_json(tmp_path: Path, capsys: pytest.Captur
     shape, color = save_checkpoint(tmp_path, "shape"), save_checkpoint(tmp_path, "color")
     arguments = ["--shape", shape, "--color", color, "--out", tmp_path / "bundle", "--store", "fp32"]
     arguments += ["--photographs", tmp_path / "photo.png", "--json"]
-    assert build_engines.main([str(argument) for argument in arguments]) == 0
+    assert command.main([str(argument) for argument in arguments]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert [graph["graph"] for graph in report["graphs"]] == ["shape_encoder", "color_encoder"]
-    for graph in report["graphs"]:
-        assert graph["stored"] == "fp32"
-        assert graph["num_bytes"] == (tmp_path / "bundle" / f"{graph['graph']}.onnx").stat().st_size
-        assert {engine["engine"] for engine in graph["engines"]} == {"openvino", "onnxruntime"}
-        assert all(engine["max_rel_error"] < 1e-3 for engine in graph["engines"])
+    assert {(row["graph"], row["engine"]) for row in report["graphs"]} == {
+        (graph, engine)
+        for graph in ("shape_encoder", "color_encoder")
+        for engine in ("openvino", "onnxruntime")
+    }
+    for row in report["graphs"]:
+        assert (row["format"], row["precision"]) == ("onnx", "fp32")
+        assert row["num_bytes"] == (tmp_path / "bundle" / row["file"]).stat().st_size
+        assert row["max_rel_error"] < 1e-3 and row["ms"] > 0
 
 
-def test_table_has_a_line_for_every_graph_and_engine(capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_has_a_line_for_every_form_and_engine() -> None:
     reports = (EngineReport("openvino", 1e-3, 2e-3, 12.5), EngineReport("onnxruntime", 3e-3, 4e-3, 99.0))
-    build_engines.print_table([ExportedGraph("encoder", bytes(2_500_000), "fp16", "Apache-2.0", "", reports)])
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split() == ["encoder", "18", "fp16", "2.50", "openvino", "1.0e-03", "2.0e-03", "12.5"]
+    engine = Variant("tensorrt", "fp16", "encoder.fp16.sm75.tensorrt_rtx-1.7.1.engine", bytes(1_000_000))
+    graph = ExportedGraph("encoder", bytes(2_500_000), "fp16", "Apache-2.0", "", reports, variants=(engine,))
+    lines = table([graph]).splitlines()
+    assert lines[1].split() == ["encoder", "onnx", "fp32", "2.50", "openvino", "1.0e-03", "2.0e-03", "12.5"]
     assert lines[2].split() == ["onnxruntime", "3.0e-03", "4.0e-03", "99.0"]
-    assert len({len(line) for line in lines}) == 1
+    assert " ".join(lines[3].split()) == "encoder tensorrt fp16 sm75 1.00 built, not run here"
+    assert len({len(line) for line in lines[:3]}) == 1

@@ -39,7 +39,7 @@ def test_bundle_replaces_an_older_one_whole(tmp_path: Path) -> None:
 
 def test_bundle_that_fails_on_the_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fail_on_second_fsync(monkeypatch)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(BundleError, match="cannot be written there .disk full"):
         write_bundle(tmp_path / "bundle", MANIFEST, FILES)
     assert list(tmp_path.iterdir()) == []
 
@@ -50,7 +50,7 @@ def test_bundle_that_fails_on_the_way_leaves_the_older_one(
     write_bundle(tmp_path / "bundle", MANIFEST, FILES)
     before = {path.name: path.read_bytes() for path in (tmp_path / "bundle").iterdir()}
     fail_on_second_fsync(monkeypatch)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(BundleError, match="cannot be written there .disk full"):
         write_bundle(tmp_path / "bundle", MANIFEST | {"name": "newer"}, FILES)
     assert {path.name: path.read_bytes() for path in (tmp_path / "bundle").iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="the export tests need torch (pip in
 
 from torch.nn import functional  # noqa: E402
 
-import build_engines  # noqa: E402
+from jiffexport import command  # noqa: E402
 from jiffexport.assemble import BuildOptions, Frame, build_bundle, extend_bundle  # noqa: E402
 from jiffexport.bundle import read_bundle  # noqa: E402
 from jiffexport.errors import BundleError, CheckpointError  # noqa: E402
@@ -159,7 +159,7 @@ def test_command_adds_the_detector_alone(
 ) -> None:
     build_bundle(replace(options, face_detection=None))
     arguments = ["--face-detection", wheel, "--out", options.out, "--photographs", options.photographs[0]]
-    assert build_engines.main([str(argument) for argument in arguments]) == 0
+    assert command.main([str(argument) for argument in arguments]) == 0
     assert "face_landmarks" in capsys.readouterr().out
     assert "face_detection" in json.loads((options.out / "bundle.json").read_text())
 
@@ -167,7 +167,7 @@ def test_command_adds_the_detector_alone(
 def test_detector_is_not_added_to_what_is_no_bundle(
     tmp_path: Path, wheel: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert build_engines.main(["--face-detection", str(wheel), "--out", str(tmp_path / "none")]) == 1
+    assert command.main(["--face-detection", str(wheel), "--out", str(tmp_path / "none")]) == 1
     assert "none/bundle.json: not a readable manifest" in capsys.readouterr().err
 
 
@@ -178,8 +178,8 @@ def test_command_with_half_of_its_arguments_is_refused(
     given: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        build_engines.parse_arguments([*given, "--out", "bundle"])
-    assert "--face-detection or a face alone" in capsys.readouterr().err
+        command.parse_arguments([*given, "--out", "bundle"])
+    assert "--face-detection, a face or --formats alone" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("damage", ["altered", "missing"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,27 +15,19 @@ from safetensors.numpy import load as load_safetensors
 
 torch = pytest.importorskip("torch", reason="the export tests need torch (pip install .[export])")
 
-import build_engines  # noqa: E402
-from jiffexport import exported_graph  # noqa: E402
+from bundle_reader import BundleReader  # noqa: E402
+from jiffexport import assemble, command, verification  # noqa: E402
 from jiffexport.assemble import BuildOptions, Frame, build_bundle, extend_bundle  # noqa: E402
 from jiffexport.bundle import read_bundle  # noqa: E402
 from jiffexport.checkpoint import load_face_regressor, load_face_shape, load_fine_color  # noqa: E402
 from jiffexport.errors import BundleError, FaceModelError, VerificationError  # noqa: E402
+from jiffexport.exported_graph import ExportedGraph  # noqa: E402
 from jiffexport.face_assembly import FaceSources  # noqa: E402
 from jiffexport.face_inputs import cut_face, find_landmarks, fitted_mesh  # noqa: E402
 from jiffexport.face_model import load_face_model  # noqa: E402
 from jiffexport.nets import FaceShapeNet, sample_features  # noqa: E402
-from jiffexport.nets.point_ops import (  # noqa: E402
-    ball_query,
-    farthest_points,
-    gather_points,
-    interpolate_nearest,
-    voxel_indices,
-    voxel_max,
-    voxel_mean,
-)
 from jiffexport.nets.volume_frame import sample_volume, volume_frame  # noqa: E402
-from jiffexport.verify import EngineReport, compile_graph  # noqa: E402
+from jiffexport.verify import Example  # noqa: E402
 from reference import face_crop  # noqa: E402
 from small_face_model import NUM, small_model  # noqa: E402
 from untrained_checkpoints import (  # noqa: E402
@@ -104,50 +96,6 @@ def bundle(built: BuildOptions) -> tuple[dict[str, Any], dict[str, bytes]]:
     return read_bundle(built.out)
 
 
-class Bundle:
-    """A bundle's graphs and heads, evaluated from the manifest alone."""
-
-    def __init__(self, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
-        self.files = files
-        self.tensors = load_safetensors(files["heads.safetensors"])
-
-    def run(self, graph: Mapping[str, Any], **inputs: torch.Tensor) -> torch.Tensor:
-        assert {name: list(value.shape) for name, value in inputs.items()} == graph["inputs"]
-        feeds = {name: np.ascontiguousarray(value.numpy()) for name, value in inputs.items()}
-        outputs = compile_graph(self.files[graph["file"]], "onnxruntime")(feeds)
-        ((name, values),) = outputs.items()
-        assert {name: list(values.shape)} == graph["outputs"]
-        return torch.from_numpy(values)
-
-    def mlp(
-        self, prefix: str, widths: list[int], raw: np.ndarray, start: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Layers of `[hidden, raw]` (C, N), all hidden; widths as the manifest gives them."""
-        hidden = start
-        for i, width in enumerate(widths[1:]):
-            x = raw if hidden is None else np.concatenate([hidden, raw])
-            weight = self.tensors[f"{prefix}.layers.{i}.weight"]
-            hidden = weight @ x + self.tensors[f"{prefix}.layers.{i}.bias"][:, None]
-            assert hidden.shape[0] == width
-            hidden = np.where(hidden > 0, hidden, 0.01 * hidden)
-        assert hidden is not None
-        return hidden
-
-    def joint(self, head: Mapping[str, Any], raw_2d: np.ndarray, raw_3d: np.ndarray) -> np.ndarray:
-        prefix = head["prefix"]
-        branches = [
-            self.mlp(f"{prefix}.branch_2d", head["widths_2d"], raw_2d),
-            self.mlp(f"{prefix}.branch_3d", head["widths_3d"], raw_3d),
-        ]
-        start, raw = np.concatenate(branches), np.concatenate([raw_2d, raw_3d])
-        assert start.shape[0] == head["widths_joint"][0]
-        hidden = self.mlp(f"{prefix}.joint", head["widths_joint"][:-1], raw, start)
-        last = f"{prefix}.joint.layers.{len(head['widths_joint']) - 2}"
-        x = np.concatenate([hidden, raw])
-        logits = self.tensors[f"{last}.weight"] @ x + self.tensors[f"{last}.bias"][:, None]
-        return 1 / (1 + np.exp(-logits)) if head["activation"] == "sigmoid" else (np.tanh(logits) + 1) / 2
-
-
 def mesh_and_points() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Vertices in the view, their colours, and query points around them."""
     torch.manual_seed(4)
@@ -190,19 +138,13 @@ def test_face_occupancy_from_the_bundle_is_the_networks(
     built: BuildOptions, bundle: tuple[dict[str, Any], dict[str, bytes]]
 ) -> None:
     manifest, files = bundle
-    reader, shape = Bundle(manifest, files), manifest["face"]["shape"]
+    reader, shape = BundleReader(manifest, files), manifest["face"]["shape"]
     vertices, _, points = mesh_and_points()
     features = torch.randn(1, 16, 8, 8)
     network = load_face_shape(built.face.shape).network  # type: ignore[union-attr]
     frame = volume_frame(FACE_SHAPE_CONFIG.volume, vertices)
     coordinates = frame.coordinates(vertices)
-    voxels = voxel_indices(coordinates, shape["volume"]["resolution"])
-    stages = shape["volume"]["points"]
-    codes = reader.run(stages[0], coordinates=coordinates)
-    for stage in stages[1:]:
-        codes = reader.run(stage, own=codes, pooled=voxel_max(codes, voxels))
-    grid = voxel_mean(codes, voxels, shape["volume"]["resolution"])
-    volume = reader.run(shape["volume"]["unet"], volume=grid)
+    volume = reader.shape_volume(shape["volume"], coordinates)
     with torch.no_grad():
         expected_volume, _ = network.volume(vertices)
         expected = network.face_occupancy(features, expected_volume, frame, points).joint[0].numpy()
@@ -223,30 +165,15 @@ def test_fine_colours_from_the_bundle_are_the_networks(
     built: BuildOptions, bundle: tuple[dict[str, Any], dict[str, bytes]]
 ) -> None:
     manifest, files = bundle
-    reader, color, fine = Bundle(manifest, files), manifest["face"]["color"], manifest["fine_color"]
-    stages, config = color["volume"]["points"], color["volume"]
+    reader, color, fine = BundleReader(manifest, files), manifest["face"]["color"], manifest["fine_color"]
+    config = color["volume"]
     vertices, colors, points = mesh_and_points()
     image, coarse = torch.rand(1, 4, 128, 128) * 2 - 1, torch.randn(1, 64, points.shape[1])
     network = load_fine_color(built.face.fine_color).network  # type: ignore[union-attr,arg-type]
     frame = volume_frame(FINE_COLOR_CONFIG.volume, vertices)
     coordinates = frame.coordinates(vertices)
 
-    def grouped(level: int, points: torch.Tensor, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        centers = gather_points(points, farthest_points(points, config["num_centers"][level]))
-        near = ball_query(points, centers, config["radii"][level], config["group_sizes"][level])
-        offsets = gather_points(points, near) - centers[:, :, None]
-        return centers, torch.cat([offsets, gather_points(codes, near)], 3)
-
-    centers1, groups = grouped(0, coordinates, torch.cat([coordinates, colors], 2))
-    codes1 = reader.run(stages["sa1"], groups=groups)
-    centers2, groups = grouped(1, centers1, codes1)
-    codes2 = reader.run(stages["sa2"], groups=groups)
-    whole = reader.run(stages["sa3"], groups=torch.cat([centers2, codes2], 2)[:, None])
-    codes2 = reader.run(stages["fp3"], own=codes2, carried=whole.expand(-1, len(centers2[0]), -1))
-    codes1 = reader.run(stages["fp2"], own=codes1, carried=interpolate_nearest(codes2, centers2, centers1))
-    codes = reader.run(stages["fp1"], carried=interpolate_nearest(codes1, centers1, coordinates))
-    voxels = voxel_indices(coordinates, config["resolution"])
-    volume = reader.run(config["unet"], volume=voxel_mean(codes, voxels, config["resolution"]))
+    volume = reader.color_volume(config, coordinates, colors)
     features = reader.run(fine["encoder"], image=image)
 
     raw_2d = torch.cat(
@@ -322,7 +249,7 @@ def test_command_adds_the_face(tmp_path: Path, capsys: pytest.CaptureFixture[str
     face = save_face(tmp_path)
     arguments = ["--face-model", face.model, "--face-regressor", face.regressor, "--face-shape", face.shape]
     arguments += ["--out", options.out, "--photographs", options.photographs[0]]
-    assert build_engines.main([str(argument) for argument in arguments]) == 0
+    assert command.main([str(argument) for argument in arguments]) == 0
     assert "face_shape_unet" in capsys.readouterr().out
     assert "face" in json.loads((options.out / "bundle.json").read_text())
 
@@ -335,7 +262,7 @@ def test_command_with_a_part_of_the_face_is_refused(
     given: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        build_engines.parse_arguments([*given, "--out", "bundle"])
+        command.parse_arguments([*given, "--out", "bundle"])
     assert "needs --face-model, --face-regressor and --face-shape" in capsys.readouterr().err
 
 
@@ -388,14 +315,14 @@ def test_fine_colour_of_another_coarse_head_is_refused(tmp_path: Path) -> None:
 def test_a_broken_part_names_its_graph_and_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def strays(name: str, *arguments: object, **options: object) -> tuple[EngineReport, ...]:
-        if name == "face_shape_unet":
-            raise VerificationError(f"{name} on onnxruntime: largest relative error 1 exceeds 0.05")
-        return (EngineReport("onnxruntime", 0.0, 0.0, 1.0),)
+    def strays(graphs: Sequence[ExportedGraph]) -> list[ExportedGraph]:
+        unet = next(graph for graph in graphs if graph.name == "face_shape_unet")
+        wrong = tuple(Example(e.inputs, {k: 2 * v for k, v in e.outputs.items()}) for e in unet.examples)
+        return verification.verify_graphs([replace(unet, examples=wrong)])
 
-    monkeypatch.setattr(exported_graph, "verify_graph", strays)
+    monkeypatch.setattr(assemble, "verify_graphs", strays)
     options = build_options(tmp_path)
-    with pytest.raises(VerificationError, match="face_shape_unet"):
+    with pytest.raises(VerificationError, match="face_shape_unet on openvino: largest relative error"):
         build_bundle(options)
     assert not options.out.exists()
     (tmp_path / "face_model.safetensors").write_bytes(b"none")

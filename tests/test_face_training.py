@@ -162,16 +162,39 @@ def test_true_coefficients_have_no_geometric_loss(
     coefficients[:, 254:256] = (true - seen).mean(1)[:, :2]
     coefficients[:, 224:251] = batch.sh.transpose(1, 2).reshape(-1, 27)
     places = batch.vertices[:, model.landmarks, :2]
-    losses = train_face.face_losses(FaceReading(places, coefficients), batch, parts, SIDE_M)
+    heatmaps = torch.zeros(len(rows), 68, 100)
+    losses = train_face.face_losses(FaceReading(heatmaps, places, coefficients), batch, parts, SIDE_M)
     # The fit's own prior leaves a little: worst seen 0.02 of the distance of the eyes times the factors.
     for name, most in (("crop", 0.1), ("depth", 0.05), ("shape", 1e-4), ("turn", 1e-4), ("expression", 1e-5)):
         assert float(losses[name]) < most, name
     assert float(losses["light"]) < 1e-5 and float(losses["places"]) == 0
     coefficients[:, 252] += 0.2
     moved = places + 0.1 * batch.unit[:, None, None] * torch.tensor([0.6, 0.8])
-    losses = train_face.face_losses(FaceReading(moved, coefficients), batch, parts, SIDE_M)
+    losses = train_face.face_losses(FaceReading(heatmaps, moved, coefficients), batch, parts, SIDE_M)
     assert float(losses["crop"]) > 0.3
-    assert float(losses["places"]) == pytest.approx(5 * 0.1, rel=1e-4)
+    assert float(losses["places"]) == pytest.approx(8 * 0.1, rel=1e-4)
+    assert float(losses["heatmaps"]) == pytest.approx(0.15 * np.log(100), rel=1e-5)  # flat ones
+
+
+def test_the_best_heatmap_is_the_one_whose_mean_is_the_place() -> None:
+    rng = np.random.default_rng(0)
+    places = rng.uniform(-1.2, 1.2, (2, 5, 2))
+    places[0, 0] = [-0.75, 0.25]  # a pixel's centre
+    best, axis = np.zeros((2, 5, 8, 8)), (2 * np.arange(8) + 1) / 8 - 1
+    for index in np.ndindex(2, 5):  # hat functions around the place
+        x, y = np.clip(places[index], axis[0], axis[-1])
+        hats = [np.clip(1 - np.abs(axis - value) / (axis[1] - axis[0]), 0, None) for value in (x, y)]
+        best[index] = hats[1][:, None] * hats[0]
+        np.testing.assert_allclose([best[index].sum(0) @ axis, best[index].sum(1) @ axis], [x, y], atol=1e-12)
+    share = torch.from_numpy(best).flatten(2)
+    entropy = -torch.special.xlogy(share, share).sum(2).mean()
+    logits = (share + 1e-30).log()
+    found = train_face.heatmap_loss(logits, torch.from_numpy(places))
+    torch.testing.assert_close(found, entropy, atol=1e-6, rtol=1e-6)
+    worse = train_face.heatmap_loss(
+        logits + torch.from_numpy(rng.normal(0, 0.5, logits.shape)), torch.from_numpy(places)
+    )
+    assert worse > found + 0.01
 
 
 def test_a_fit_finds_shape_and_pose(model: FaceModel) -> None:
@@ -254,7 +277,7 @@ def test_a_few_steps_make_a_checkpoint_that_resumes_and_exports(
     assert trained.step == 3
     errors = train_face.measure(trained.network, load_faces(faces / "test", model), model)
     assert {key: len(values) for key, values in errors.items()} == dict.fromkeys(
-        ("landmarks", "pose", "shape", "yaw"), 8
+        ("landmarks", "interocular", "pose", "shape", "yaw"), 8
     )
     assert all(np.isfinite(values).all() for values in errors.values())
 
@@ -296,6 +319,8 @@ def test_a_second_pass_cuts_the_crop_around_the_first_fit(
     np.testing.assert_allclose(twice["landmarks"], moved["landmarks"], rtol=1e-4)
     np.testing.assert_allclose(twice["pose"], moved["pose"], atol=1e-3)
     assert twice["landmarks"].min() > 0
+    # A single landmark on each eye: its outer corner is the eye's centre.
+    np.testing.assert_allclose(twice["interocular"], twice["landmarks"], rtol=1e-5)
 
 
 def test_a_folder_without_pictures_is_named(model: FaceModel, tmp_path: Path) -> None:

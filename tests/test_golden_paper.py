@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 torch = pytest.importorskip("torch", reason="the export tests need torch (pip install .[export])")
 
 import golden_paper  # noqa: E402
-from jiffexport.errors import CheckpointError  # noqa: E402
+from jiffexport.checkpoint import load_color, load_face_shape, load_fine_color  # noqa: E402
 from jiffexport.face_region import FaceRegion  # noqa: E402
 from jiffexport.nets import (  # noqa: E402
     PAPER_COLOR,
@@ -24,11 +24,6 @@ from jiffexport.nets import (  # noqa: E402
     ColorNet,
     FaceShapeNet,
     FineColorNet,
-)
-from jiffexport.published import (  # noqa: E402
-    load_published_color,
-    load_published_fine_color,
-    load_published_shape,
 )
 
 TOLERANCE = 1e-3
@@ -69,18 +64,18 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, NDArray]:
     vertices = torch.from_numpy(golden_paper.view_from_world(given.vertices, calibration))[None]
     colors = torch.from_numpy(given.colors)[None]
     with torch.inference_mode():
-        shape = load_published_shape(save_published(folder, "netG"))
+        shape = load_face_shape(save_published(folder, "netG")).network
         features = shape.body.encoder.inference(image)["features"]
         volume, frame = shape.volume(vertices)
         occ_face = shape.face_occupancy(features, volume, frame, points).joint
         occ_body = shape.body.occupancy(features, points)
 
-        coarse = load_published_color(save_published(folder, "netC_coarse"))
+        coarse = load_color(save_published(folder, "netC_coarse")).network
         coarse_features = coarse.encoder(image)
         phi = coarse.activations(coarse_features, features, points, PAPER_FINE_COLOR.coarse_layers)
         rgb_coarse = coarse.color(coarse_features, features, image, points)
 
-        fine = load_published_fine_color(save_published(folder, "netC_fine"))
+        fine = load_fine_color(save_published(folder, "netC_fine")).network
         fine_features = fine.encoder(large_image)
         color_volume, color_frame = fine.volume(vertices, colors)
         rgb_body = fine.color(fine_features, phi, large_image, points)
@@ -149,16 +144,3 @@ def test_paper_networks_have_the_published_number_of_weights(network: str, build
     with torch.device("meta"):
         state = build().state_dict()  # type: ignore[operator]
     assert published == sum(t.numel() for n, t in state.items() if not n.endswith("num_batches_tracked"))
-
-
-def test_published_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> None:
-    path = save_published(tmp_path, "netC_coarse")
-    with pytest.raises(CheckpointError, match=r"netC_coarse.pt: tensors do not fit .* missing: .*volume"):
-        load_published_fine_color(path)
-
-
-def test_published_weights_that_are_no_state_dictionary_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "trained.pt"
-    torch.save({"model": {}}, path)
-    with pytest.raises(CheckpointError, match="entry 'model' must be a tensor, got dict"):
-        load_published_shape(path)

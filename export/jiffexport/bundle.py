@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,12 @@ SCHEMA_VERSION = 1
 MANIFEST = "bundle.json"
 
 
-def write_bundle(directory: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+def write_bundle(
+    directory: Path,
+    manifest: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    check: Callable[[Path], None] | None = None,
+) -> None:
     """Writes `files` and `bundle.json` to `directory`, atomically.
 
     Parameters
@@ -32,14 +37,14 @@ def write_bundle(directory: Path, manifest: Mapping[str, Any], files: Mapping[st
         All of `docs/bundle.md` but `schema_version` and `files`, which are filled in here.
     files
         Contents by plain file name. Every file that the manifest refers to must be among them.
+    check
+        Is given the assembled bundle, and may raise to keep it from its place.
 
     Raises
     ------
     BundleError
-        If a file name is not plain, a file that the manifest names is not given, or `directory` exists and
-        is something other than a bundle.
-    OSError
-        If the disk refuses. Nothing is left behind.
+        If a file name is not plain, a file that the manifest names is not given, `directory` exists and is
+        something other than a bundle, or the disk refuses. Nothing is left behind.
     """
     _check_files(manifest, files)
     _check_destination(directory)
@@ -56,10 +61,9 @@ def write_bundle(directory: Path, manifest: Mapping[str, Any], files: Mapping[st
     scratch = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     try:
         assembled = scratch / "new"
-        assembled.mkdir()
-        for name, content in files.items():
-            _write(assembled / name, content)
-        _write(assembled / MANIFEST, text.encode())
+        _write_all(assembled, {**files, MANIFEST: text.encode()})
+        if check is not None:
+            check(assembled)
         _swap(assembled, directory, scratch / "old")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -119,6 +123,18 @@ def _check_destination(directory: Path) -> None:
         raise BundleError(f"{directory}: is a file; give a directory")
     if any(directory.iterdir()) and not (directory / MANIFEST).is_file():
         raise BundleError(f"{directory}: holds something other than a bundle; give a new or empty directory")
+
+
+def _write_all(directory: Path, files: Mapping[str, bytes]) -> None:
+    try:
+        directory.mkdir()
+        for name, content in files.items():
+            _write(directory / name, content)
+    except OSError as error:
+        size_mb = sum(map(len, files.values())) / 1e6
+        raise BundleError(
+            f"{directory.parent.parent}: a bundle of {size_mb:.1f} MB cannot be written there ({error})"
+        ) from error
 
 
 def _write(path: Path, content: bytes) -> None:

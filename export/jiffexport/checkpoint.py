@@ -1,19 +1,18 @@
-"""Training checkpoints, read without running any code from the file.
+"""Checkpoints, ours and published ones, read without running any code from the file.
 
 A checkpoint is `{"kind": "shape" | "color" | "face_shape" | "fine_color" | "face_regressor",
 "config": {...}, "model": state_dict, "step": int, "provenance": str}`. A "face_shape" checkpoint holds the
-tensors of `volume.*` and `face_head.*`, and of `body.*` only if the body was trained with them.
+tensors of `volume.*` and `face_head.*`, and of `body.*` only if the body was trained with them. What has no
+kind is taken for published weights (`jiffexport.published`).
 """
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import torch
 from torch import Tensor
 
 from .errors import CheckpointError
@@ -30,6 +29,15 @@ from .nets import (
     ShapeConfig,
     ShapeNet,
 )
+from .published import LICENSE as PUBLISHED_LICENSE
+from .published import (
+    PublishedWeights,
+    published_color,
+    published_face_shape,
+    published_fine_color,
+    published_shape,
+)
+from .torch_file import check_tensors, read_dictionary
 
 _FIELDS: dict[str, type] = {"kind": str, "config": dict, "model": dict, "step": int, "provenance": str}
 
@@ -39,29 +47,55 @@ NetworkT = TypeVar("NetworkT", ShapeNet, ColorNet, FaceShapeNet, FineColorNet, F
 
 @dataclass(frozen=True)
 class TrainedNetwork(Generic[NetworkT]):
-    """A network with its weights, in evaluation mode, and where they come from."""
+    """A network with its weights, in evaluation mode, and where they come from.
+
+    Attributes
+    ----------
+    step
+        How many steps it was trained; None where the file does not say.
+    license
+        Of the weights (SPDX).
+    ignored
+        Tensors of the file that nothing reads.
+    """
 
     network: NetworkT
-    step: int
+    step: int | None
     provenance: str
+    license: str = "Apache-2.0"
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the file is in the published layout."""
+        return self.step is None
 
 
 def load_shape(path: Path) -> TrainedNetwork[ShapeNet]:
-    """A shape checkpoint, or the body of a "face_shape" one that holds it.
+    """A shape checkpoint, the body of a "face_shape" one that holds it, or the body of `netG` or `net_G`.
 
     Raises `CheckpointError`, which names the file and what is wrong with it.
     """
-    if read_dictionary(path).get("kind") == "face_shape":
+    content = read_dictionary(path)
+    if "kind" not in content:
+        return _published(path, content, published_shape)
+    if content["kind"] == "face_shape":
         trained = load_face_shape(path)
         if trained.network.body is None:
             raise CheckpointError(f"{path}: holds a face alone, without the body network it was trained on")
         return TrainedNetwork(trained.network.body, trained.step, trained.provenance)
-    return _load(path, "shape", lambda config, _: ShapeNet(ShapeConfig.from_dict(config)))
+    return _load(path, content, "shape", lambda config, _: ShapeNet(ShapeConfig.from_dict(config)))
 
 
 def load_color(path: Path) -> TrainedNetwork[ColorNet]:
-    """A colour checkpoint. Raises `CheckpointError`, which names the file and what is wrong with it."""
-    return _load(path, "color", lambda config, _: ColorNet(ColorConfig.from_dict(config)))
+    """A colour checkpoint, `netC_coarse` or `net_C`.
+
+    Raises `CheckpointError`, which names the file and what is wrong with it.
+    """
+    content = read_dictionary(path)
+    if "kind" not in content:
+        return _published(path, content, published_color)
+    return _load(path, content, "color", lambda config, _: ColorNet(ColorConfig.from_dict(config)))
 
 
 def load_face_shape(path: Path) -> TrainedNetwork[FaceShapeNet]:
@@ -74,18 +108,32 @@ def load_face_shape(path: Path) -> TrainedNetwork[FaceShapeNet]:
         has_body = any(name.startswith("body.") for name in names)
         return FaceShapeNet(FaceShapeConfig.from_dict(config), has_body)
 
-    return _load(path, "face_shape", build)
+    content = read_dictionary(path)
+    if "kind" not in content:
+        return _published(path, content, published_face_shape)
+    return _load(path, content, "face_shape", build)
 
 
 def load_fine_color(path: Path) -> TrainedNetwork[FineColorNet]:
-    """A fine colour checkpoint. Raises `CheckpointError`, which names the file and what is wrong with it."""
-    return _load(path, "fine_color", lambda config, _: FineColorNet(FineColorConfig.from_dict(config)))
+    """A fine colour checkpoint or `netC`.
+
+    Raises `CheckpointError`, which names the file and what is wrong with it.
+    """
+    content = read_dictionary(path)
+    if "kind" not in content:
+        return _published(path, content, published_fine_color)
+    return _load(
+        path, content, "fine_color", lambda config, _: FineColorNet(FineColorConfig.from_dict(config))
+    )
 
 
 def load_face_regressor(path: Path) -> TrainedNetwork[FaceRegressor]:
     """A face regressor checkpoint. Raises `CheckpointError`, which names the file and what is wrong."""
     return _load(
-        path, "face_regressor", lambda config, _: FaceRegressor(FaceRegressorConfig.from_dict(config))
+        path,
+        read_dictionary(path),
+        "face_regressor",
+        lambda config, _: FaceRegressor(FaceRegressorConfig.from_dict(config)),
     )
 
 
@@ -114,11 +162,21 @@ def load_published_face_regressor(path: Path) -> PublishedFaceRegressor:
     return network.eval()
 
 
+def _published(
+    path: Path, content: dict[str, Any], build: Callable[[PublishedWeights], NetworkT]
+) -> TrainedNetwork[NetworkT]:
+    weights = PublishedWeights.of(path, content)
+    return TrainedNetwork(build(weights), None, weights.provenance, PUBLISHED_LICENSE, weights.ignored)
+
+
 def _load(
-    path: Path, kind: str, build: Callable[[dict[str, Any], Iterable[str]], NetworkT]
+    path: Path,
+    checkpoint: dict[str, Any],
+    kind: str,
+    build: Callable[[dict[str, Any], Iterable[str]], NetworkT],
 ) -> TrainedNetwork[NetworkT]:
     """`build` takes the configuration and the names of the tensors."""
-    checkpoint = _read(path)
+    _check_fields(path, checkpoint)
     if checkpoint["kind"] != kind:
         raise CheckpointError(f"{path}: holds a {checkpoint['kind']!r} network, not a {kind!r} one")
     try:
@@ -130,54 +188,8 @@ def _load(
     return TrainedNetwork(network.eval(), checkpoint["step"], checkpoint["provenance"])
 
 
-def _read(path: Path) -> dict[str, Any]:
-    checkpoint = read_dictionary(path)
+def _check_fields(path: Path, checkpoint: dict[str, Any]) -> None:
     for field, type_ in _FIELDS.items():
         if not isinstance(checkpoint.get(field), type_):
             got = type(checkpoint[field]).__name__ if field in checkpoint else "nothing"
             raise CheckpointError(f"{path}: field {field!r} must be {type_.__name__}, got {got}")
-    return checkpoint
-
-
-def read_dictionary(path: Path) -> dict[str, Any]:
-    """The dictionary that a torch file holds. Raises `CheckpointError`, which names the file."""
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: no such checkpoint") from error
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path}: refused, since it holds more than tensors and plain values (or is no checkpoint); "
-            "loading it could run code"
-        ) from error
-    except Exception as error:  # torch raises RuntimeError, EOFError, KeyError, ... on files cut short
-        raise CheckpointError(f"{path}: not a readable torch checkpoint ({error})") from error
-    if not isinstance(checkpoint, dict):
-        raise CheckpointError(f"{path}: a checkpoint is a dictionary, this is a {type(checkpoint).__name__}")
-    return checkpoint
-
-
-def check_tensors(path: Path, given: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
-    """Raises `CheckpointError` unless the tensors of `path` have the names and shapes of `wanted`."""
-    missing = [name for name in wanted if name not in given]
-    unexpected = [name for name in given if name not in wanted]
-    if missing or unexpected:
-        raise CheckpointError(
-            f"{path}: tensors do not fit the configuration; missing: {_listing(missing)}; "
-            f"unexpected: {_listing(unexpected)}"
-        )
-    for name, tensor in wanted.items():
-        if given[name].shape != tensor.shape:
-            raise CheckpointError(
-                f"{path}: tensor {name!r} must have shape {tuple(tensor.shape)}, "
-                f"got {tuple(given[name].shape)}"
-            )
-        if not torch.isfinite(given[name]).all():
-            raise CheckpointError(f"{path}: tensor {name!r} holds NaN or infinity; training diverged")
-
-
-def _listing(names: list[str], most: int = 8) -> str:
-    if not names:
-        return "none"
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest

@@ -15,6 +15,10 @@ class GraphError(ExportError):
     """A graph is not what the export expects."""
 
 
+class EngineBuildError(ExportError):
+    """An engine cannot be built: no builder, an unknown GPU, or a graph that the builder refuses."""
+
+
 class VerificationError(ExportError):
     """An exported graph strays too far from what it was exported from, or no engine can check it."""
 

@@ -13,7 +13,7 @@ from safetensors.numpy import load as load_safetensors
 from .bundle import files_named
 from .checkpoint import TrainedNetwork, load_face_regressor, load_face_shape, load_fine_color
 from .errors import BundleError
-from .exported_graph import ExportedGraph, trained_provenance, verified
+from .exported_graph import ExportedGraph, exported, trained_provenance
 from .face_inputs import fitted_mesh, real_crops
 from .face_model import FaceModel, load_face_model
 from .face_regressor import export_face_regressor
@@ -88,7 +88,7 @@ def add_face_parts(
     meshes = [fitted_mesh(crop, regressor.network, model) for crop in crops]
     coefficients = export_face_regressor(regressor, crops, store)
     volume = export_shape_volume(
-        shape.network.volume, meshes, store, trained_provenance(shape.provenance, shape.step)
+        shape.network.volume, meshes, store, trained_provenance(shape.provenance, shape.step), shape.license
     )
     graphs = [coefficients, *volume.graphs.values()]
     heads: dict[str, Head] = {"face_shape": shape.network.face_head}
@@ -193,14 +193,15 @@ def _export_fine_encoder(
     images = [encoder_input(picture, num_channels, size_px) for picture in pictures]
     model = encoder_to_onnx(fine.network.encoder, (1, num_channels, size_px, size_px), name, store)
     examples = reference_features(fine.network.encoder, images)
-    return verified(name, model, examples, store, trained_provenance(fine.provenance, fine.step))
+    provenance = trained_provenance(fine.provenance, fine.step)
+    return exported(name, model, examples, store, provenance, license=fine.license)
 
 
 def _export_color_volume(
     fine: TrainedNetwork[FineColorNet], meshes: Sequence[FaceMesh], store: Store
 ) -> ExportedVolume:
     provenance = trained_provenance(fine.provenance, fine.step)
-    return export_color_volume(fine.network.volume, meshes, store, provenance)
+    return export_color_volume(fine.network.volume, meshes, store, provenance, fine.license)
 
 
 def _describe_fine_color(network: FineColorNet, encoder: ExportedGraph) -> Manifest:

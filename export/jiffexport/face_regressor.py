@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .checkpoint import TrainedNetwork
-from .exported_graph import ExportedGraph, trained_provenance, verified
+from .exported_graph import ExportedGraph, exported, trained_provenance
 from .nets import FaceRegressor
 from .onnx_graph import Store
 from .photographs import normalize
@@ -37,4 +37,6 @@ def export_face_regressor(
     model = encoder_to_onnx(trained.network, (1, 3, size_px, size_px), GRAPH_NAME, store)
     examples = reference_features(trained.network, [normalize(picture) for picture in pictures])
     provenance = trained_provenance(trained.provenance, trained.step)
-    return verified(GRAPH_NAME, model, examples, store, provenance, tolerance=TOLERANCE[store])
+    return exported(
+        GRAPH_NAME, model, examples, store, provenance, license=trained.license, tolerance=TOLERANCE[store]
+    )

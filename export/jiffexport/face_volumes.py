@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .exported_graph import ExportedGraph, verified
+from .exported_graph import ExportedGraph, exported
 from .nets import ColorVolumeConfig, ColorVolumeEncoder, ShapeVolumeConfig, ShapeVolumeEncoder
 from .nets.point_ops import interpolate_nearest, voxel_indices, voxel_max, voxel_mean
 from .nets.volume_frame import volume_frame
@@ -67,14 +67,14 @@ class Recorder:
         self.examples.setdefault(name, []).append(Example(inputs, {part.output: output.numpy().copy()}))
         return output
 
-    def export(self, prefix: str, store: Store, provenance: str) -> dict[str, ExportedGraph]:
+    def export(self, prefix: str, store: Store, provenance: str, license: str) -> dict[str, ExportedGraph]:
         """A verified graph `{prefix}_{name}` of every part that was run, by name."""
         graphs = {}
         for name, part in self.parts.items():
             examples = self.examples[name]
             shapes = {key: value.shape for key, value in examples[0].inputs.items()}
             model = module_to_onnx(_AsModule(part), shapes, [part.output], f"{prefix}_{name}", store)
-            graphs[name] = verified(f"{prefix}_{name}", model, examples, store, provenance)
+            graphs[name] = exported(f"{prefix}_{name}", model, examples, store, provenance, license=license)
         return graphs
 
 
@@ -103,7 +103,7 @@ class ExportedVolume:
 
 
 def export_shape_volume(
-    encoder: ShapeVolumeEncoder, meshes: Sequence[FaceMesh], store: Store, provenance: str
+    encoder: ShapeVolumeEncoder, meshes: Sequence[FaceMesh], store: Store, provenance: str, license: str
 ) -> ExportedVolume:
     """Graphs `points_0`, … and `unet`, verified on `meshes`; at least one.
 
@@ -122,11 +122,11 @@ def export_shape_volume(
             for index, stage in enumerate(stages[1:], start=1):
                 codes = record(f"points_{index}", stage, codes, voxel_max(codes, voxels))
             record("unet", _unet(encoder.unet3d), voxel_mean(codes, voxels, config.resolution))
-    return ExportedVolume(config, record.export("face_shape", store, provenance))
+    return ExportedVolume(config, record.export("face_shape", store, provenance, license))
 
 
 def export_color_volume(
-    encoder: ColorVolumeEncoder, meshes: Sequence[FaceMesh], store: Store, provenance: str
+    encoder: ColorVolumeEncoder, meshes: Sequence[FaceMesh], store: Store, provenance: str, license: str
 ) -> ExportedVolume:
     """Graphs `sa1` to `fp1` and `unet`, verified on `meshes`; at least one.
 
@@ -152,7 +152,7 @@ def export_color_volume(
             codes = record("fp1", fp1, interpolate_nearest(codes1, centers1, coordinates))
             voxels = voxel_indices(coordinates, config.resolution)
             record("unet", _unet(encoder.unet3d), voxel_mean(codes, voxels, config.resolution))
-    return ExportedVolume(config, record.export("face_color", store, provenance))
+    return ExportedVolume(config, record.export("face_color", store, provenance, license))
 
 
 class _AsModule(nn.Module):

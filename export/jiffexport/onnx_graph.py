@@ -16,6 +16,9 @@ IR_VERSION = 8
 Store = Literal["fp16", "fp32"]
 """How weights lie on disk. Graphs compute in float32 either way."""
 
+Precision = Literal["fp32", "fp16"]
+"""What a graph computes in."""
+
 
 def rename_values(model: onnx.ModelProto, names: dict[str, str]) -> onnx.ModelProto:
     """A copy with values renamed."""

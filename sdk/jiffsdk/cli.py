@@ -1,4 +1,4 @@
-"""The command line: `jiff reconstruct` and `jiff info`.
+"""The command line: `jiff reconstruct`, `jiff info` and the commands for bundles (`bundle_commands.py`).
 
 Exit codes: 0 done; 1 an error of another kind; 2 usage or an option that is not allowed; 3 the
 photograph or mask cannot be used, or shows nobody; 4 the bundle, the engine or a network failed; 5 the
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from . import __version__, _core, engines
+from .bundle_commands import add_commands
 from .errors import (
     BundleError,
     EmptySurfaceError,
@@ -53,7 +54,12 @@ _EXIT_CODES: list[tuple[type[JiffError], int]] = [
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
-    parsed = _parser().parse_args(arguments)
+    parser = _parser()
+    parsed, rest = parser.parse_known_args(arguments)
+    if parsed.command == "export":
+        parsed.rest = rest  # the exporter's own arguments
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_args, **_kwargs: _say("warning", str(message))
@@ -110,6 +116,8 @@ def _parser() -> argparse.ArgumentParser:
 
     info = commands.add_parser("info", help="show versions, the bundle and the engines found")
     info.set_defaults(run=_info)
+
+    add_commands(commands, os.fspath(DEFAULT_BUNDLE))
 
     for command in (reconstruct, info):
         command.add_argument("--bundle", default=os.fspath(DEFAULT_BUNDLE), help="bundle directory")

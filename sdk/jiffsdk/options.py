@@ -89,6 +89,11 @@ class EngineOptions:
     num_threads : int or None
         Threads of the engine; None leaves the choice to it. The core's own kernels take as many
         threads as the environment variable ``JIFF_NUM_THREADS`` says.
+    device : str
+        ``"cpu"`` or ``"cuda"``.
+    precision : str
+        What the networks compute in: ``"fp32"``, ``"fp16"`` or ``"bf16"``. Which of them an engine has on a
+        device is in docs/export.md; one that it has not is an error.
 
     Raises
     ------
@@ -98,6 +103,8 @@ class EngineOptions:
 
     name: str = "auto"
     num_threads: int | None = None
+    device: str = "cpu"
+    precision: str = "fp32"
 
     def __post_init__(self) -> None:
         if self.num_threads is None:

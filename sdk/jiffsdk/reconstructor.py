@@ -29,8 +29,9 @@ class Reconstructor:
     ----------
     bundle : path or None
         A bundle directory (docs/bundle.md); None takes the one that ships with this package.
-    engine : str or EngineOptions
-        ``"auto"`` takes the fastest engine that is installed; see `jiffsdk.engines.available`.
+    engine : str, EngineOptions or Engine
+        ``"auto"`` takes the fastest engine that is installed; see `jiffsdk.engines.available`. An engine
+        of your own is taken as it is.
     num_threads : int or None
         Threads of the engine, as in `EngineOptions`.
 
@@ -53,13 +54,18 @@ class Reconstructor:
     def __init__(
         self,
         bundle: str | os.PathLike[str] | None = None,
-        engine: str | EngineOptions = "auto",
+        engine: str | EngineOptions | engines.Engine = "auto",
         num_threads: int | None = None,
     ) -> None:
-        options = engine if isinstance(engine, EngineOptions) else EngineOptions(engine)
-        if num_threads is not None:
-            options = replace(options, num_threads=num_threads)
-        self._engine = engines.create(options.name, options.num_threads)
+        if isinstance(engine, engines.Engine):
+            self._engine = engine
+        else:
+            options = engine if isinstance(engine, EngineOptions) else EngineOptions(engine)
+            if num_threads is not None:
+                options = replace(options, num_threads=num_threads)
+            self._engine = engines.create(
+                options.name, options.num_threads, options.device, options.precision
+            )
         with core_errors():
             self._bundle = _core.load_bundle(os.fspath(DEFAULT_BUNDLE if bundle is None else bundle))
             self._core = _core.Reconstructor(self._bundle, self._engine)

@@ -27,8 +27,16 @@ POSE_START = 251
 
 
 class FaceReading(NamedTuple):
-    """`places` (B, 68, 2) of the landmarks in crop coordinates, as seen; `coefficients` (B, 257)."""
+    """What a crop says.
 
+    Attributes
+    ----------
+    heatmaps : (B, 68, side²) logits of where the landmarks are, on the pixels of a square map, row by row.
+    places : (B, 68, 2), their means, in crop coordinates.
+    coefficients : (B, 257).
+    """
+
+    heatmaps: Tensor
     places: Tensor
     coefficients: Tensor
 
@@ -154,7 +162,8 @@ class FaceRegressor(nn.Module):
         """Landmarks and coefficients of shrunk crops (B, 3, S, S)."""
         maps = self.trunk(image)
         merged = self.merge(maps)
-        attention = self.heatmaps(merged).flatten(2).softmax(2)  # (B, 68, pixels)
+        heatmaps = self.heatmaps(merged).flatten(2)
+        attention = heatmaps.softmax(2)
         places = attention @ self.grid
         points = self.point_code(attention @ merged.flatten(2).transpose(1, 2))
         hidden = self.hidden(
@@ -164,7 +173,7 @@ class FaceRegressor(nn.Module):
         for correction in self.corrections:
             missed = _MISS_SCALE * (places - self.predicted_places(coefficients)).flatten(1)
             coefficients = coefficients + self.scale * correction(torch.cat([hidden, missed], 1))
-        return FaceReading(places, coefficients)
+        return FaceReading(heatmaps, places, coefficients)
 
     def predicted_places(self, coefficients: Tensor) -> Tensor:
         """Places (B, 68, 2) of the landmarks of coefficients (B, 257)."""

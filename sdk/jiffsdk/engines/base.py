@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import EngineError
+from .device_array import DeviceArray
 
 Array = npt.NDArray[np.float32]
+Tensor = Any
+"""An array, or what has ``__cuda_array_interface__``: a GPU array of PyCUDA, CuPy or torch."""
 Shape = tuple[int, ...]
 
 
@@ -23,14 +27,23 @@ class Graph(ABC):
         The graph's file, for messages.
     inputs, outputs : dict of str to tuple of int
         Shape of every tensor; -1 where it is not static.
+    takes_device_arrays : bool
+        Whether `run` takes arrays that lie on the GPU, without copying them.
     """
 
-    def __init__(self, name: str, inputs: dict[str, Shape], outputs: dict[str, Shape]) -> None:
+    def __init__(
+        self,
+        name: str,
+        inputs: dict[str, Shape],
+        outputs: dict[str, Shape],
+        takes_device_arrays: bool = False,
+    ) -> None:
         self.name = name
         self.inputs = inputs
         self.outputs = outputs
+        self.takes_device_arrays = takes_device_arrays
 
-    def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, arrays: Mapping[str, Tensor]) -> dict[str, Array]:
         """Runs the graph on float32 arrays.
 
         Raises
@@ -43,10 +56,16 @@ class Graph(ABC):
                 raise EngineError(
                     f"graph '{self.name}' needs input '{name}' of shape {shape}, got {sorted(arrays)}"
                 )
-            if arrays[name].shape != shape or arrays[name].dtype != np.float32:
+            given = DeviceArray.of(arrays[name]) or arrays[name]
+            if isinstance(given, DeviceArray) and not self.takes_device_arrays:
+                raise EngineError(
+                    f"input '{name}' of graph '{self.name}' lies on a GPU, where this engine does not run; "
+                    "copy it to the host or ask for device='cuda'"
+                )
+            if given.shape != shape or given.dtype != np.float32:
                 raise EngineError(
                     f"input '{name}' of graph '{self.name}' must be float32 of shape {shape}, "
-                    f"got {arrays[name].dtype} of shape {arrays[name].shape}"
+                    f"got {given.dtype} of shape {given.shape}"
                 )
         try:
             return self._run(arrays)
@@ -55,7 +74,7 @@ class Graph(ABC):
             raise EngineError(f"graph '{self.name}' failed: {reason}; try another engine") from error
 
     @abstractmethod
-    def _run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def _run(self, arrays: Mapping[str, Tensor]) -> dict[str, Array]:
         """Runs the graph on arrays that fit."""
 
 
@@ -66,15 +85,38 @@ class Engine(ABC):
     ----------
     num_threads : int or None
         Threads for one run; None leaves the choice to the engine.
+    device : str
+        One of `devices`.
+    precision : str
+        One of `precisions`: what the networks compute in.
+
+    Raises
+    ------
+    EngineError
+        When the engine does not run on that device or in that precision.
     """
 
-    name: str
+    name: ClassVar[str]
+    devices: ClassVar[tuple[str, ...]] = ("cpu",)
+    precisions: ClassVar[tuple[str, ...]] = ("fp32",)
 
-    def __init__(self, num_threads: int | None = None) -> None:
+    def __init__(self, num_threads: int | None = None, device: str = "cpu", precision: str = "fp32") -> None:
+        for what, value, known in (
+            ("device", device, self.devices),
+            ("precision", precision, self.precisions),
+        ):
+            if value not in known:
+                raise EngineError(
+                    f"engine '{self.name}' has no {what} {value!r}; choose one of: {', '.join(known)}"
+                )
         self.num_threads = num_threads
+        self.device = device
+        self.precision = precision
 
     def load(self, path: str) -> Graph:
-        """Loads the ONNX file at `path`.
+        """Loads the graph whose ONNX file is at `path`.
+
+        An engine that runs another form of it finds that in the bundle that the file lies in.
 
         Raises
         ------
@@ -83,6 +125,8 @@ class Engine(ABC):
         """
         try:
             return self._load(path)
+        except EngineError:
+            raise
         except Exception as error:  # vendors raise types of their own, unknown until they are imported
             reason = " ".join(str(error).split())
             raise EngineError(f"{self.name} cannot load '{path}': {reason}; try another engine") from error

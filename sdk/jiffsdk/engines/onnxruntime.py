@@ -1,14 +1,18 @@
-"""ONNX Runtime on the CPU."""
+"""ONNX Runtime, on the CPU and on NVIDIA GPUs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import onnxruntime
 
-from .base import Array, Engine, Graph, Shape
+from ..errors import EngineError
+from .base import Array, Engine, Graph, Shape, Tensor
+from .device_array import DeviceArray
+from .variants import find_variants
 
 _ERRORS_ONLY = 3
 
@@ -22,25 +26,75 @@ def _shapes(tensors: list[Any]) -> dict[str, Shape]:
 
 
 class OnnxRuntimeGraph(Graph):
-    """A session; ONNX Runtime lets threads run it at once."""
+    """A session; ONNX Runtime lets threads run it at once.
 
-    def __init__(self, name: str, session: Any) -> None:
-        super().__init__(name, _shapes(session.get_inputs()), _shapes(session.get_outputs()))
+    Inputs and outputs are bound: an input that lies on the GPU is read where it is, and outputs come to the
+    host once.
+    """
+
+    def __init__(self, name: str, session: Any, device: str) -> None:
+        inputs, outputs = _shapes(session.get_inputs()), _shapes(session.get_outputs())
+        super().__init__(name, inputs, outputs, takes_device_arrays=device == "cuda")
         self._session = session
 
-    def _run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        names = list(self.outputs)
-        return dict(zip(names, self._session.run(names, dict(arrays)), strict=True))
+    def _run(self, arrays: Mapping[str, Tensor]) -> dict[str, Array]:
+        binding = self._session.io_binding()
+        for name in self.inputs:
+            on_device = DeviceArray.of(arrays[name])
+            if on_device is None:
+                binding.bind_cpu_input(name, np.ascontiguousarray(arrays[name]))
+            else:
+                binding.bind_input(name, "cuda", 0, np.float32, on_device.shape, on_device.pointer)
+        for name in self.outputs:
+            binding.bind_output(name, "cpu")
+        self._session.run_with_iobinding(binding)
+        return dict(zip(self.outputs, binding.copy_outputs_to_cpu(), strict=True))
 
 
 class OnnxRuntimeEngine(Engine):
-    """The CPU execution provider."""
+    """The CPU or CUDA execution provider. fp16 runs the bundle's graphs of that precision."""
 
     name = "onnxruntime"
+    devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
+    precisions = ("fp32", "fp16")
+    provider: ClassVar[dict[str, str]] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+    remedy: ClassVar[str] = "pip install onnxruntime-gpu in the place of onnxruntime"
+
+    def __init__(self, num_threads: int | None = None, device: str = "cpu", precision: str = "fp32") -> None:
+        super().__init__(num_threads, device, precision)
+        wanted = self.provider[device]
+        if wanted not in onnxruntime.get_available_providers():
+            raise EngineError(
+                f"the installed onnxruntime {onnxruntime.__version__} has no {wanted}; {self.remedy}"
+            )
 
     def _load(self, path: str) -> Graph:
+        file = path
+        if self.precision == "fp16":
+            file = str(find_variants(path, "onnx", "fp16")[0][0])
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = _ERRORS_ONLY
         settings.intra_op_num_threads = self.num_threads or 0
-        session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
-        return OnnxRuntimeGraph(Path(path).name, session)
+        wanted = self.provider[self.device]
+        session = onnxruntime.InferenceSession(file, settings, providers=self._providers())
+        if session.get_providers()[0] != wanted:  # it goes on without a provider that fails to start
+            raise EngineError(
+                f"{wanted} does not start, onnxruntime offers {session.get_providers()[0]} instead; "
+                "check the driver with nvidia-smi, or ask for device='cpu'"
+            )
+        return OnnxRuntimeGraph(Path(path).name, session, self.device)
+
+    def _providers(self) -> list[Any]:
+        return [self.provider[self.device]]
+
+
+class OnnxRuntimeTensorRtEngine(OnnxRuntimeEngine):
+    """TensorRT inside of ONNX Runtime: builds an engine for the GPU at hand when a graph is loaded."""
+
+    name = "onnxruntime_tensorrt"
+    devices: ClassVar[tuple[str, ...]] = ("cuda",)
+    provider: ClassVar[dict[str, str]] = {"cuda": "TensorrtExecutionProvider"}
+    remedy: ClassVar[str] = "pip install onnxruntime-gpu tensorrt in the place of onnxruntime"
+
+    def _providers(self) -> list[Any]:
+        return [self.provider[self.device], "CUDAExecutionProvider"]

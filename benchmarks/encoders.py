@@ -1,0 +1,146 @@
+"""The networks' dense parts on every engine that runs here, against torch eager, in one process by turns.
+
+    python benchmarks/encoders.py                       # the published sizes; some minutes of two cores
+    python benchmarks/encoders.py --config compact --json
+
+Weights are random: they change no time. A ratio above 1 says how many times faster than torch an engine is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / folder) for folder in ("sdk", "export")]
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+from jiffexport.nets import (  # noqa: E402
+    COMPACT_COLOR,
+    COMPACT_FACE_SHAPE,
+    COMPACT_FINE_COLOR,
+    PAPER_COLOR,
+    PAPER_FACE_SHAPE,
+    PAPER_FINE_COLOR,
+    HourglassEncoder,
+    ResidualEncoder,
+)
+from jiffexport.nets.unet3d import UNet3d  # noqa: E402
+from jiffexport.to_onnx import module_to_onnx  # noqa: E402
+from jiffsdk import EngineError, engines  # noqa: E402
+
+CONFIGS = {
+    "paper": (PAPER_FACE_SHAPE, PAPER_COLOR, PAPER_FINE_COLOR),
+    "compact": (COMPACT_FACE_SHAPE, COMPACT_COLOR, COMPACT_FINE_COLOR),
+}
+WAYS = [("onnxruntime", "fp32"), ("openvino", "fp32"), ("openvino", "bf16")]
+
+Run = Callable[[], object]
+
+
+class _LastStack(nn.Module):
+    """What a deployed hourglass gives: the features of its last stack."""
+
+    def __init__(self, encoder: HourglassEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.encoder.inference(image)["features"]
+
+
+def networks(config: str) -> Iterator[tuple[str, nn.Module, tuple[int, ...]]]:
+    """Name, module and the shape of its input."""
+    shape, color, fine = CONFIGS[config]
+    body, volume = shape.body, shape.volume
+    side = volume.resolution
+    torch.manual_seed(0)
+    yield (
+        "hourglass",
+        _LastStack(HourglassEncoder(body)),
+        (1, body.in_channels, body.image_size_px, body.image_size_px),
+    )
+    yield "3-D U-Net", UNet3d(volume), (1, volume.point_channels, side, side, side)
+    for name, each in (("coarse colour", color), ("fine colour", fine)):
+        yield name, ResidualEncoder(each), (1, each.in_channels, each.image_size_px, each.image_size_px)
+
+
+def ways_to_run(
+    module: nn.Module, shape: tuple[int, ...], folder: Path, threads: int | None
+) -> dict[str, Run]:
+    """Torch eager and every engine that runs here, on one input."""
+    module.eval()
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    tensor = torch.from_numpy(x)
+
+    def eager() -> Tensor:
+        with torch.inference_mode():
+            return module(tensor)
+
+    found: dict[str, Run] = {"torch eager": eager}
+    path = folder / "network.onnx"
+    path.write_bytes(module_to_onnx(module, {"x": shape}, ["y"], "network", "fp16").SerializeToString())
+    for name, precision in WAYS:
+        try:
+            graph = engines.create(name, threads, precision=precision).load(str(path))
+        except EngineError as error:
+            print(f"not run: {name} {precision}: {error}", file=sys.stderr)
+            continue
+        found[f"{name} {precision}"] = lambda graph=graph: graph.run({"x": x})
+    return found
+
+
+def shortest_ms(runs: dict[str, Run], num_rounds: int) -> dict[str, float]:
+    """Each way's shortest time; they take turns, so that a busy machine disturbs all alike."""
+    for run in runs.values():
+        run()
+    best = dict.fromkeys(runs, float("inf"))
+    for _ in range(num_rounds):
+        for name, run in runs.items():
+            begin = time.perf_counter()
+            run()
+            best[name] = min(best[name], 1e3 * (time.perf_counter() - begin))
+    return best
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", choices=CONFIGS, default="paper")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, help="of torch and of the engines; default: their own choice")
+    parser.add_argument("--only", help="name of one network")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    records = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, module, shape in networks(arguments.config):
+            if arguments.only not in (None, name):
+                continue
+            runs = ways_to_run(module, shape, Path(folder), arguments.threads)
+            times = shortest_ms(runs, arguments.rounds)
+            eager = times["torch eager"]
+            records += [
+                {"network": name, "way": way, "ms": ms, "times_torch": eager / ms}
+                for way, ms in times.items()
+            ]
+            if not arguments.json:
+                shown = "  ".join(f"{way} {ms:.0f} ms ({eager / ms:.2f} x)" for way, ms in times.items())
+                print(f"{name:14} {shown}; best {eager / min(times.values()):.2f} x torch", flush=True)
+    if arguments.json:
+        print(json.dumps({"config": arguments.config, "latencies": records}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""A full-size bundle made of published weights, against outputs of the published implementation.
+
+Some minutes of two cores and 4 GB. What engines round is in sums over a volume (group norms), so the
+errors are larger than torch's own (`test_golden_paper.py`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+torch = pytest.importorskip("torch", reason="the export tests need torch (pip install .[export])")
+
+import golden_paper  # noqa: E402
+from bundle_reader import BundleReader  # noqa: E402
+from jiffexport.assemble import BuildOptions, build_bundle  # noqa: E402
+from jiffexport.bundle import read_bundle  # noqa: E402
+from jiffexport.face_assembly import FaceSources  # noqa: E402
+from jiffexport.nets import PAPER_FACE_SHAPE, sample_features  # noqa: E402
+from jiffexport.nets.volume_frame import sample_volume, volume_frame  # noqa: E402
+from small_face_model import small_model  # noqa: E402
+from test_golden_paper import GOLDEN, SUBSAMPLING, save_published  # noqa: E402
+from untrained_checkpoints import face_package_files, save_checkpoint, write_wheel  # noqa: E402
+
+TOLERANCE = 1e-3
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`build_engines.py --shape netG --color netC_coarse --fine-color netC …`, compared with golden values
+    here instead of with torch."""
+    folder = tmp_path_factory.mktemp("golden")
+    Image.new("RGB", (64, 64), (120, 90, 60)).save(folder / "photo.png")
+    model = folder / "face_model.safetensors"
+    model.write_bytes(small_model(len(golden_paper.inputs().vertices)).to_bytes())
+    shape = save_published(folder, "netG")
+    build_bundle(
+        BuildOptions(
+            shape=shape,
+            color=save_published(folder, "netC_coarse"),
+            out=folder / "bundle",
+            photographs=(folder / "photo.png",),
+            version="1.2.3",
+            face_detection=write_wheel(folder / "facenet_pytorch.whl", face_package_files()),
+            face=FaceSources(
+                model,
+                save_checkpoint(folder, "face_regressor"),
+                shape,
+                save_published(folder, "netC_fine"),
+            ),
+            store="fp32",
+            verify=False,
+        )
+    )
+    return folder / "bundle"
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_engines_reproduce_the_published_outputs(bundle: Path, engine: str) -> None:
+    manifest, files = read_bundle(bundle)
+    reader = BundleReader(manifest, files, engine)
+    found = _outputs(reader)
+    errors = {}
+    for name, values in found.items():
+        ours, golden = values[SUBSAMPLING.get(name, ...)], GOLDEN[name]
+        assert ours.shape == golden.shape, name
+        errors[name] = float(np.abs(ours - golden).max() / np.abs(golden).max())
+    print(engine, errors)
+    assert errors.keys() == GOLDEN.keys() - {"seed", "in_face", "region", "calib"}
+    assert max(errors.values()) < TOLERANCE, errors
+
+
+def _outputs(reader: BundleReader) -> dict[str, NDArray]:
+    """The golden arrays, from the bundle, not yet subsampled."""
+    given, calibration = golden_paper.inputs(), GOLDEN["calib"]
+    image, large_image = torch.from_numpy(given.image), torch.from_numpy(given.large_image)
+    points = torch.from_numpy(golden_paper.view_from_world(given.points, calibration))[None]
+    vertices = torch.from_numpy(golden_paper.view_from_world(given.vertices, calibration))[None]
+    graphs, heads, fine = reader.manifest["graphs"], reader.manifest["heads"], reader.manifest["fine_color"]
+    shape, color = reader.manifest["face"]["shape"], reader.manifest["face"]["color"]
+
+    def with_depth(features: torch.Tensor, head: dict) -> NDArray:
+        return torch.cat([features, (points[..., 2] * head["depth_scale"])[:, None]], 1)[0].numpy()
+
+    frame = volume_frame(PAPER_FACE_SHAPE.volume, vertices)
+    coordinates, asked = frame.coordinates(vertices), frame.coordinates(points)
+    features = reader.run(graphs["shape_encoder"], image=image)
+    volume = reader.shape_volume(shape["volume"], coordinates)
+    sampled = sample_features(features, points)
+    raw = with_depth(sampled, heads["shape"])
+    inside_image = (points[0, :, :2].abs() <= 1).all(1).numpy()
+    occ_body = reader.plain(heads["shape"], raw)[0] * inside_image
+    occ_face = reader.joint(shape["head"], raw, sample_volume(volume, asked)[0].numpy())[0]
+
+    coarse = reader.run(graphs["color_encoder"], image=image)
+    raw = with_depth(torch.cat([sampled, sample_features(coarse, points)], 1), heads["color"])
+    widths = heads["color"]["widths"][: fine["coarse_layers"] + 1]
+    phi = reader.mlp("color", widths, raw)
+    rgb_coarse = reader.plain(heads["color"], raw)
+
+    tex_fine = reader.run(fine["encoder"], image=large_image)
+    tex_volume = reader.color_volume(color["volume"], coordinates, torch.from_numpy(given.colors)[None])
+    samples = torch.cat([sample_features(tex_fine, points), torch.from_numpy(phi).float()[None]], 1)
+    raw = with_depth(samples, fine["head"])
+    rgb_body = reader.plain(fine["head"], raw)
+    rgb_face = reader.joint(color["head"], raw, sample_volume(tex_volume, asked)[0].numpy())
+    return {
+        "im_feat": features[0].numpy(),
+        "volume": volume[0].numpy(),
+        "occ_body": occ_body,
+        "occ_face": occ_face,
+        "tex_coarse": coarse[0].numpy(),
+        "phi": phi,
+        "rgb_coarse": rgb_coarse * 2 - 1,
+        "tex_fine": tex_fine[0].numpy(),
+        "tex_volume": tex_volume[0].numpy(),
+        "rgb_body": rgb_body * 2 - 1,
+        "rgb_face": rgb_face * 2 - 1,
+    }
