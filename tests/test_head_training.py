@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,6 @@ torch = pytest.importorskip("torch", reason="the training tests need torch (pip 
 pytest.importorskip("tqdm", reason="needs tqdm (pip install .[training])")
 
 import training  # noqa: E402, F401  # makes jiffexport importable
-from PIL import Image  # noqa: E402
 from training import face_fits, head_cache, train_face_shape, train_fine_color  # noqa: E402
 from training.color_samples import feature_places, pixel_places, read_color_views  # noqa: E402
 from training.face_model.fit import FaceFitter, rigid_motion  # noqa: E402
@@ -22,77 +20,19 @@ from training.fusion import FUSIONS, answers, build_net, checkpoint_kind, encode
 from training.head_samples import read_views  # noqa: E402
 from training.people.heads import HeadPlace  # noqa: E402
 from training.people.lights import ambient_light, shade  # noqa: E402
-from training.people.shards import picture_name  # noqa: E402
 
 import jiffexport.nets as nets  # noqa: E402
-from face_surfaces import relief_mesh  # noqa: E402
+from head_people import CENTER_M, RADIUS_M, relief_model, write_head  # noqa: E402
 from jiffexport.checkpoint import load_face_shape, load_fine_color  # noqa: E402
 from jiffexport.face_model import FaceModel  # noqa: E402
 from jiffexport.nets.head import ImplicitHead, sample_features  # noqa: E402
 
-SIZE_M = 0.6
-CENTER_M = np.array([0.05, 1.5, 0.1])
-RADIUS_M = 0.11
 CHANNELS = 6
 
 
 @pytest.fixture(scope="module")
 def model() -> FaceModel:
-    """A relief of the size of a face with two identities, one expression and two textures."""
-    vertices, faces = relief_mesh(13, 15, 0.07, 0.09)
-    rng = np.random.default_rng(0)
-    num = len(vertices)
-    landmarks = rng.integers(0, num, 68).astype(np.int32)
-    waves = 0.004 * np.stack([np.cos(40 * vertices[:, 0]), np.cos(50 * vertices[:, 1])])
-    return FaceModel(
-        mean_shape=vertices,
-        identity_basis=np.stack([0 * waves, 0 * waves, waves], -1).astype(np.float32),
-        expression_basis=rng.normal(0, 1e-3, (1, num, 3)).astype(np.float32),
-        mean_texture=np.full((num, 3), 0.5, np.float32),
-        texture_basis=rng.normal(0, 0.05, (2, num, 3)).astype(np.float32),
-        triangles=faces,
-        uv=np.zeros((num, 2), np.float32),
-        landmarks=landmarks,
-        five_points=landmarks[np.array([[36, 39], [42, 45], [30, 30], [48, 48], [54, 54]])],
-    )
-
-
-def write_head(folder: Path, model: FaceModel, seed: int) -> None:
-    """A ball of one colour in white light for a head, with the model's mean face before it."""
-    rng = np.random.default_rng(seed)
-    folder.mkdir(parents=True)
-    normals = rng.normal(size=(3000, 3))
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    surface = CENTER_M + RADIUS_M * normals
-    near = surface + normals * rng.normal(0, 0.02, (3000, 1))
-    uniform = CENTER_M + rng.uniform(-0.2, 0.2, (1500, 3))
-
-    def inside(points: np.ndarray) -> np.ndarray:
-        return (np.linalg.norm(points - CENTER_M, axis=1) < RADIUS_M).astype("u1")
-
-    arrays = {
-        "near_points": near.astype("f4"), "near_occupancy": inside(near),
-        "uniform_points": uniform.astype("f4"), "uniform_occupancy": inside(uniform),
-        "surface_points": surface.astype("f4"), "surface_normals": normals.astype("f4"),
-        "surface_albedo": np.tile(np.array([180, 120, 90], "u1"), (3000, 1)),
-    }  # fmt: skip
-    np.savez(folder / "samples.npz", **arrays)
-    face = (model.mean_shape - model.mean_shape.mean(axis=0) + CENTER_M + [0, 0, 0.08]).astype("f4")
-    box = np.array([[-RADIUS_M] * 3, [RADIUS_M] * 3])
-    np.savez(
-        folder / "head.npz", rotation=np.eye(3), translation=CENTER_M, box=box, face_vertices=face,
-        face_albedo=np.full((len(face), 3), 128, "u1"), **arrays,
-    )  # fmt: skip
-    k = 2 / SIZE_M
-    x, y, z = CENTER_M
-    matrix = [[k, 0, 0, -k * x], [0, -k, 0, k * y], [0, 0, k, -k * z], [0, 0, 0, 1]]
-    u = (2 * np.arange(1024) + 1) / 1024 - 1
-    pixels = np.zeros((1024, 1024, 4), "u1")
-    pixels[u[None] ** 2 + u[:, None] ** 2 < (k * RADIUS_M) ** 2] = (180, 120, 90, 255)
-    Image.fromarray(pixels).save(folder / picture_name(0, 1024), lossless=True)
-    view = {"view_from_world": matrix, "size_m": SIZE_M, "framing": "portrait"}
-    view["sh"] = ambient_light(np.ones(3)).tolist()
-    (folder / "views.json").write_text(json.dumps({"views": [view]}))
+    return relief_model()
 
 
 def mean_colors(image: torch.Tensor) -> torch.Tensor:
@@ -144,14 +84,13 @@ def test_fits_err_in_shape_and_place_as_much_as_asked(model: FaceModel) -> None:
     faulty = [face_fits.erroneous_face(rng, model, true, fit, face_fits.FitErrors()) for _ in range(50)]
     errors = np.linalg.norm(np.stack(faulty) - true, axis=2).mean(axis=1)
     assert 2e-4 < errors.mean() < 5e-3  # metres
+    faults = face_fits.FitErrors(turn_deg=0, scale=0)
     shifts = np.stack(
-        [
-            face_fits.misplaced(rng, true, 2.0, face_fits.FitErrors(turn_deg=0, scale=0)).mean(axis=0)
-            for _ in range(400)
-        ]
+        [face_fits.misplaced(rng, true, 2.0, faults).mean(axis=0) for _ in range(400)]
     ) - true.mean(axis=0)
     # Half a frame is a metre; a strength drawn from 0 to 1.3 has a root mean square of 0.75.
-    np.testing.assert_allclose(shifts.std(axis=0), 0.75 * np.array([2e-3, 2e-3, 4e-3]), rtol=0.2)
+    sigma_m = np.array([faults.across_m, faults.across_m, faults.along_m])
+    np.testing.assert_allclose(shifts.std(axis=0), 0.75 * sigma_m, rtol=0.2)
 
 
 def test_a_region_is_the_box_of_the_face_widened_by_its_longer_side() -> None:

@@ -25,6 +25,7 @@ from jiffexport.nets import (  # noqa: E402
     sample_volume,
     volume_frame,
 )
+from jiffexport.nets.local_pointnet import LocalPointNet  # noqa: E402
 from jiffsdk import _core  # noqa: E402
 from untrained_checkpoints import FACE_SHAPE_CONFIG, FINE_COLOR_CONFIG, network_of  # noqa: E402
 
@@ -243,3 +244,15 @@ def test_torch_blend_equals_the_deployed_one() -> None:
         borders = (region.left, region.right, region.top, region.bottom)
         deployed = _core.blend_face(borders, points, body, face, distance)
         assert np.allclose(ours.numpy().T, deployed, atol=1e-6)
+
+
+def test_a_vertex_is_told_its_place_in_its_voxel_where_the_configuration_says_so() -> None:
+    told, untold = (LocalPointNet(4, 2, resolution) for resolution in (8, None))
+    with torch.no_grad():
+        told.fc_pos.weight[:, :3] = 0  # deaf to where in the cube
+        here = torch.tensor([[[0.26, 0.51, 0.9], [0.3, 0.51, 0.9]]])
+        codes, elsewhere = told.stage(0, here), told.stage(0, here - torch.tensor([0.25, 0.125, 0.5]))
+    torch.testing.assert_close(codes, elsewhere, atol=1e-5, rtol=0)
+    assert not torch.allclose(codes[:, 0], codes[:, 1])
+    assert told.fc_pos.in_features == 6 and untold.fc_pos.in_features == 3
+    assert COMPACT_FACE_SHAPE.volume.sees_offsets and not PAPER_FACE_SHAPE.volume.sees_offsets

@@ -33,7 +33,7 @@ def evaluate_view(reconstructor, folder: Path, number: int, view: dict, resoluti
         image = np.asarray(file.convert("RGBA"))
     result = reconstructor(image, resolution=resolution)
     view_from_world = np.asarray(view["view_from_world"], np.float64)
-    vertices_view = _in_true_view(result, image.shape[0])
+    vertices_view = vertices_in_view(result, image.shape[0])
     vertices = _apply(np.linalg.inv(view_from_world), vertices_view)
     faces = np.asarray(result.faces, np.int64)
 
@@ -75,7 +75,7 @@ def _read_truth(folder: Path) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
         return dict(mesh), dict(samples)
 
 
-def _in_true_view(result, image_size_px: int) -> NDArray[np.float64]:
+def vertices_in_view(result, image_size_px: int) -> NDArray[np.float64]:
     """Vertices in the true frame's view coordinates, whose picture is the whole image."""
     seen = _apply(np.asarray(result.image_from_world, np.float64), np.asarray(result.vertices, np.float64))
     side_px = 2 * _pixels_per_view(result)

@@ -20,6 +20,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +29,13 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
+import jiffexport.nets as nets
 from jiffexport.face_model import FaceModel, load_face_model
 from jiffexport.nets.head import sample_features
 
 from . import metrics
 from .encode_heads import REGION_MARGIN
+from .evaluate import vertices_in_view
 from .face_fits import FitErrors, Region, face_in_view
 from .face_model.fit import FaceFit, FaceFitter
 from .frozen_body import FrozenBody, load_body
@@ -56,7 +59,7 @@ CHUNK = 60_000
 
 @dataclass(frozen=True)
 class Truth:
-    """A head in the camera's axes, metres: x right, y up, z toward the camera, where the encoder has it.
+    """A head as it stands, in the camera's axes, metres: x right, y up, z toward the camera.
 
     Attributes
     ----------
@@ -82,29 +85,43 @@ class Truth:
 
     @property
     def offset_m(self) -> float:
-        """How much nearer to the camera the encoder believes the head than it is."""
-        return self.seen.place.head_move * self.seen.place.size_m / 2
+        """How much nearer to the camera the body's encoder believes the head than it is."""
+        return self.seen.place.head_move * self.metres
+
+    @property
+    def metres(self) -> float:
+        """In one unit of the view."""
+        return self.seen.place.size_m / 2
 
     def to_camera(self, view: Array) -> Array:
         """View coordinates (N, 3) in the camera's axes."""
-        return np.asarray(view * [1.0, -1.0, 1.0] * (self.seen.place.size_m / 2))
+        return np.asarray(view * [1.0, -1.0, 1.0] * self.metres)
 
     def is_head(self, camera: Array) -> NDArray[np.bool_]:
         """Which points (N, 3) lie in the head's box, hair included, from the chin up."""
-        view = camera / (self.seen.place.size_m / 2) * [1.0, -1.0, 1.0]
-        view[:, 2] -= self.seen.place.head_move
+        view = camera / self.metres * [1.0, -1.0, 1.0]
         matrix = self.seen.place.view_from_world
         world = (view - matrix[:3, 3]) @ np.linalg.inv(matrix[:3, :3]).T
         return self.head.place.contains(world)
 
+    @cached_property
+    def fronts(self) -> tuple[Array, NDArray[np.bool_]]:
+        """What the pixels around the face see (`metrics.front_depth`), and where that is the face."""
+        front = self.front(self.vertices, self.faces)
+        return front, np.abs(front - self.front(self.face, self.face_triangles)) < FACE_SLACK_M
+
+    def front(self, vertices: Array, faces: NDArray[np.int64]) -> Array:
+        """How near a surface reaches at the pixels around the face."""
+        center = self.face.mean(axis=0)[:2]
+        return metrics.front_depth(vertices, faces, center, PIXEL_M, FACE_SIZE_PX)
+
     @staticmethod
     def read(seen: SeenView, head: HeadSubject, model: FaceModel) -> Truth:
-        place = seen.place
+        matrix, size_m = seen.place.view_from_world, seen.place.size_m
 
         def camera(world: NDArray[np.floating]) -> Array:
-            view = world.astype(np.float64) @ place.view_from_world[:3, :3].T + place.view_from_world[:3, 3]
-            view[:, 2] += place.head_move
-            return np.asarray(view * [1.0, -1.0, 1.0] * (place.size_m / 2))
+            view = world.astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
+            return np.asarray(view * [1.0, -1.0, 1.0] * (size_m / 2))
 
         with np.load(head.folder / "mesh.npz") as mesh:
             vertices, faces = camera(mesh["vertices"]), mesh["faces"].astype(np.int64)
@@ -112,56 +129,85 @@ class Truth:
         return Truth(seen, head, vertices, faces, face, model.triangles.astype(np.int64))
 
 
-def shape_scores(truth: Truth, vertices: Array, faces: NDArray[np.int64]) -> dict[str, float]:
-    """Errors of a surface (V, 3), camera axes, where the encoder has it.
+def shape_scores(
+    truth: Truth, vertices: Array, faces: NDArray[np.int64], offset_m: float
+) -> dict[str, float]:
+    """Errors of a surface (V, 3), camera axes, whose body believes the head nearer by `offset_m`.
 
     `p2s` from the surface to the truth, `chamfer` the mean of both directions, over the head; `face_l2` and
     `face_missed` over the pixels of the face (`metrics.face_distance_cm`); `normals` the mean absolute cosine
     of both directions.
     """
-    points, normals = metrics.sample_oriented(vertices, faces, 3 * NUM_SAMPLES)
+    moved = vertices - [0, 0, offset_m]
+    points, normals = metrics.sample_oriented(moved, faces, 10 * NUM_SAMPLES)
     kept = np.flatnonzero(truth.is_head(points))[:NUM_SAMPLES]
     points, normals = points[kept], normals[kept]
     if not len(points):
         raise ValueError("no surface in the head's box")
+    front, (true_front, is_face) = truth.front(moved, faces), truth.fronts
     scores = {}
-    center = truth.face.mean(axis=0)[:2]
-    true_front, face_front, front = (
-        metrics.front_depth(v, f, center, PIXEL_M, FACE_SIZE_PX)
-        for v, f in (
-            (truth.vertices, truth.faces),
-            (truth.face, truth.face_triangles),
-            (vertices, faces),
-        )
-    )
-    is_face = np.abs(true_front - face_front) < FACE_SLACK_M
-    for name, offset in (("", 0.0), ("_raw", truth.offset_m)):
-        back = np.array([0, 0, offset])
-        # The surface stands still and the truth goes back to where it is.
-        to_truth = metrics.distance_to_surface_cm(points + back, truth.vertices, truth.faces).mean()
-        to_surface = metrics.distance_to_surface_cm(truth.points - back, vertices, faces).mean()
-        face_l2, missed = metrics.face_distance_cm(front, true_front - offset, is_face)
+    for name, back in (("", 0.0), ("_raw", offset_m)):
+        shift = np.array([0, 0, back])
+        to_truth = metrics.distance_to_surface_cm(points + shift, truth.vertices, truth.faces).mean()
+        to_surface = metrics.distance_to_surface_cm(truth.points - shift, moved, faces).mean()
+        face_l2, missed = metrics.face_distance_cm(front + back, true_front, is_face)
         scores |= {
             f"p2s{name}": float(to_truth),
             f"chamfer{name}": float(to_truth + to_surface) / 2,
             f"face_l2{name}": face_l2,
         }
     forth = metrics.normal_consistency(points, normals, truth.vertices, truth.faces)
-    return scores | {
-        "face_missed": missed,
-        "normals": (forth + metrics.normal_consistency(truth.points, truth.normals, vertices, faces)) / 2,
-    }
+    back_again = metrics.normal_consistency(truth.points, truth.normals, moved, faces)
+    return scores | {"face_missed": missed, "normals": (forth + back_again) / 2}
+
+
+def bundle_scores(reconstructor, truth: Truth, resolution: int) -> Iterator[Row]:  # noqa: ANN001
+    """What the SDK makes of the same picture without and with its face: own detector, fit and alignment.
+
+    The body's offset is measured on its own surface, by the median over the face.
+    """
+    from jiffsdk import JiffError
+
+    pixels = truth.seen.picture[0].permute(1, 2, 0).mul(255).round().byte().numpy()
+    offset_m = 0.0
+    for name, face in (("SDK, face off", "off"), ("SDK", "auto")):
+        row: Row = {"network": name, "fit": "none" if face == "off" else "own"}
+        try:
+            result = reconstructor(pixels, resolution=resolution, face=face)
+            if face == "auto" and not result.face.is_used:
+                raise ValueError(f"face not used: {result.face.status}")
+            vertices = truth.to_camera(vertices_in_view(result, len(pixels)))
+            faces = result.faces.astype(np.int64)
+            if face == "off":
+                true_front, is_face = truth.fronts
+                offset_m = float(np.nanmedian((truth.front(vertices, faces) - true_front)[is_face]))
+            yield {**row, "offset_cm": 100 * offset_m, **shape_scores(truth, vertices, faces, offset_m)}
+        except (JiffError, ValueError) as error:
+            yield {**row, "error": str(error)}
 
 
 class ShapeRow:
-    """A network that answers in the face region: one of `fusion.py`, or with None the body's own head."""
+    """A network that answers in the face region: one of `fusion.py`, or with None the body's own head.
 
-    def __init__(self, name: str, net: nn.Module | None) -> None:
-        self.name, self.net = name, net
+    `output` names the answer: a joint head's branches have their own (`fusion.answers`).
+    """
+
+    def __init__(self, name: str, net: nn.Module | None, output: str = "answer") -> None:
+        self.name, self.net, self.output = name, net, output
+
+    @staticmethod
+    def of(path: Path) -> list[ShapeRow]:
+        """The branches of a joint head, each trained with an output of its own, and the whole."""
+        net, name = load_net(path), path.parent.name
+        rows = [ShapeRow(name, net)]
+        if isinstance(net, nets.FaceShapeNet):
+            branches = (("2-D branch", "from_2d"), ("3-D branch", "from_3d"))
+            rows[:0] = [ShapeRow(f"{name}, {label}", net, output) for label, output in branches]
+        return rows
 
     @property
     def needs_fit(self) -> bool:
-        return self.net is not None and self.net.volume is not None
+        return self.net is not None and self.net.volume is not None and self.output != "from_2d"
 
     @torch.no_grad()
     def surface(
@@ -178,7 +224,7 @@ class ShapeRow:
                 if self.net is None:
                     parts.append(body.shape_head(samples, chunk[None, :, 2])[0, 0])
                 else:
-                    parts.append(answers(self.net, samples, encoded, chunk[None])["answer"][0])
+                    parts.append(answers(self.net, samples, encoded, chunk[None])[self.output][0])
             return torch.cat(parts).numpy()
 
         return box_surface(occupancy, *box, num_cells)
@@ -187,8 +233,8 @@ class ShapeRow:
 def head_box(truth: Truth, face: Array) -> tuple[Array, Array]:
     """Corners of the box in the view that a surface is looked for in: the region, and the head's depths."""
     region = Region.around(face, REGION_MARGIN)
-    z = truth.points[:, 2] / (truth.seen.place.size_m / 2)
-    reach = DEPTH_REACH_M / (truth.seen.place.size_m / 2)
+    z = (truth.points[:, 2] + truth.offset_m) / truth.metres
+    reach = DEPTH_REACH_M / truth.metres
     low, high = np.maximum(region.low, -1), np.minimum(region.high, 1)
     return np.append(low, z.min() - reach), np.append(high, z.max() + reach)
 
@@ -205,13 +251,16 @@ def fits_of_face(
 
 def evaluate_subject(
     folder: Path, arguments: argparse.Namespace, body: FrozenBody, model: FaceModel, fitter: FaceFitter,
-    shapes: list[ShapeRow], colors: list[ColorRow], seed: int,
+    shapes: list[ShapeRow], colors: list[ColorRow], reconstructor, seed: int,  # noqa: ANN001
 ) -> Iterator[Row]:  # fmt: skip
     head = HeadSubject.read(folder)
     fit = fitter.fit(head.arrays["face_vertices"])
     for seen in seen_views(head, body, model.triangles, False, arguments.views):
         truth = Truth.read(seen, head, model)
         about: Row = {"subject": folder.name, "view": seen.number, "offset_cm": 100 * truth.offset_m}
+        if reconstructor is not None:
+            for scores in bundle_scores(reconstructor, truth, arguments.resolution):
+                yield {**about, **scores}
         fits = list(fits_of_face(arguments.fits, seen, head, model, fit, 100 * seed + seen.number))
         for number, (fit_name, face) in enumerate(fits):
             for row in shapes:
@@ -220,7 +269,7 @@ def evaluate_subject(
                 named: Row = {"network": row.name, "fit": fit_name if row.needs_fit else "none"}
                 try:
                     vertices, faces = row.surface(body, seen, face, head_box(truth, face), arguments.cells)
-                    scores = shape_scores(truth, truth.to_camera(vertices), faces)
+                    scores = shape_scores(truth, truth.to_camera(vertices), faces, truth.offset_m)
                 except ValueError as error:
                     yield {**about, **named, "error": str(error)}
                     continue
@@ -271,6 +320,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="people of the test split, with heads")
     parser.add_argument("--shape", type=Path, action="append", default=[], help="of train_face_shape; repeat")
     parser.add_argument("--color", type=Path, action="append", default=[], help="of train_fine_color; repeat")
+    parser.add_argument("--bundle", type=Path, help="measure the SDK with this bundle, which has a face, too")
+    parser.add_argument("--resolution", type=int, default=512, help="of the SDK")
     parser.add_argument("--fits", nargs="+", choices=("faulty", "true"), default=["faulty", "true"])
     parser.add_argument("--out", type=Path, help="all scores, JSON")
     parser.add_argument("--cells", type=int, default=128, help="of the lattice's longest side")
@@ -282,15 +333,20 @@ def main(argv: list[str] | None = None) -> None:
     torch.manual_seed(0)
     body = load_body(arguments.body, arguments.body_color, arguments.threads)
     model = load_face_model(arguments.model)
-    shapes = [ShapeRow("body", None), *(ShapeRow(p.parent.name, load_net(p)) for p in arguments.shape)]
+    shapes = [ShapeRow("body", None), *(row for path in arguments.shape for row in ShapeRow.of(path))]
     colors = [load_color_row(path) for path in arguments.color]
     folders = sorted(path.parent for path in arguments.data.glob("*/head.npz"))[: arguments.subjects]
     if not folders:
         raise SystemExit(f"no subjects with heads in {arguments.data}: run generate_people --heads")
+    reconstructor = None
+    if arguments.bundle:
+        from jiffsdk import Reconstructor
+
+        reconstructor = Reconstructor(arguments.bundle)
     fitter = FaceFitter(model)
     rows: list[Row] = []
     for seed, folder in enumerate(tqdm(folders, unit="person")):
-        rows += evaluate_subject(folder, arguments, body, model, fitter, shapes, colors, seed)
+        rows += evaluate_subject(folder, arguments, body, model, fitter, shapes, colors, reconstructor, seed)
         if arguments.out:
             arguments.out.write_text(json.dumps(rows, indent=1))
     print(table(rows, "network", SHAPE_COLUMNS))

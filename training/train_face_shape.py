@@ -25,7 +25,7 @@ from .face_fits import FitErrors
 from .fusion import FUSIONS, answers, build_net, checkpoint_kind, encode_faces
 from .head_samples import Example, TrainedView, read_views
 from .train_shape import train_options
-from .trainer import Losses, autocast, train
+from .trainer import Losses, autocast, load_checkpoint, train
 
 ExampleT = TypeVar("ExampleT")
 
@@ -72,6 +72,7 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--model", type=Path, required=True, help="face model")
     parser.add_argument("--out", type=Path, required=True, help="checkpoints and log; resumes what it finds")
     parser.add_argument("--config", choices=("compact", "paper"), default="compact")
+    parser.add_argument("--init", type=Path, help="start from the weights of this checkpoint")
     parser.add_argument("--minutes", type=float, help="budget in minutes of this machine")
     parser.add_argument("--steps", type=int, help="budget in steps")
     parser.add_argument("--batch", type=int, default=2, help="views a step")
@@ -100,6 +101,8 @@ def main(argv: list[str] | None = None) -> None:
     channels = len(views[0].view.crop.features)
     config = replace(config, body=replace(config.body, feature_channels=channels))
     net = build_net(config, arguments.fusion)
+    if arguments.init:
+        net.load_state_dict(load_checkpoint(arguments.init, checkpoint_kind(arguments.fusion))["model"])
     rng = np.random.default_rng(arguments.seed)
 
     def loss(net: nn.Module) -> Losses:

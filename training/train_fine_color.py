@@ -23,7 +23,7 @@ from jiffexport.nets.volume_frame import sample_volume
 from .color_samples import ColorExample, TrainedColorView, feature_places, pixel_places, read_color_views
 from .train_face_shape import argument_parser, stacked
 from .train_shape import train_options
-from .trainer import Losses, autocast, train
+from .trainer import Losses, autocast, load_checkpoint, train
 
 KINDS = {True: "fine_color", False: "fine_color_alone"}
 """Of the checkpoints, by whether the heads take the coarse head's activations; only the first ships."""
@@ -94,6 +94,8 @@ def main(argv: list[str] | None = None) -> None:
     config = nets.COMPACT_FINE_COLOR if arguments.config == "compact" else nets.PAPER_FINE_COLOR
     config = replace(config, coarse_channels=views[0].view.windows[0].coarse.shape[1])
     net = nets.FineColorNet(config)
+    if arguments.init:
+        net.load_state_dict(load_checkpoint(arguments.init, KINDS[not arguments.without_coarse])["model"])
     rng = np.random.default_rng(arguments.seed)
     has_coarse = not arguments.without_coarse
 

@@ -254,9 +254,13 @@ class ShapeVolumeConfig(VolumeConfig):
     ----------
     num_blocks
         Residual blocks of the point encoder; voxels are max-pooled between one and the next.
+    sees_offsets
+        Whether the point encoder is told where in its voxel a vertex lies, beside where in the cube. The
+        published one is not: it would have to learn a saw-tooth of as many teeth as there are voxels.
     """
 
     num_blocks: int
+    sees_offsets: bool
 
 
 @dataclass(frozen=True)
@@ -347,6 +351,7 @@ PAPER_FACE_SHAPE = FaceShapeConfig(
         norm="group",
         feature_channels=128,
         num_blocks=5,
+        sees_offsets=False,
     ),
     face_head=_PAPER_FACE_HEAD,
 )
@@ -393,6 +398,7 @@ COMPACT_FACE_SHAPE = FaceShapeConfig(
         norm="batch",
         feature_channels=32,
         num_blocks=4,
+        sees_offsets=True,
     ),
     face_head=_COMPACT_FACE_HEAD,
 )

@@ -18,7 +18,8 @@ class ShapeVolumeEncoder(nn.Module):
     def __init__(self, config: ShapeVolumeConfig) -> None:
         super().__init__()
         self.config = config
-        self.points = LocalPointNet(config.point_channels, config.num_blocks)
+        offset_resolution = config.resolution if config.sees_offsets else None
+        self.points = LocalPointNet(config.point_channels, config.num_blocks, offset_resolution)
         self.unet3d = UNet3d(config)
 
     def forward(self, vertices: Tensor) -> tuple[Tensor, VolumeFrame]:

@@ -27,11 +27,20 @@ class LinearBlock(nn.Module):
 
 
 class LocalPointNet(nn.Module):
-    """Codes of the vertices of a plain mesh; every block but the first also sees its voxel's maximum."""
+    """Codes of the vertices of a plain mesh; every block but the first also sees its voxel's maximum.
 
-    def __init__(self, channels: int, num_blocks: int) -> None:
+    Parameters
+    ----------
+    channels, num_blocks
+        Width of a code, and residual blocks.
+    offset_resolution
+        Voxels along a side, if a vertex's place in its voxel is a part of the input.
+    """
+
+    def __init__(self, channels: int, num_blocks: int, offset_resolution: int | None = None) -> None:
         super().__init__()
-        self.fc_pos = nn.Linear(3, 2 * channels)
+        self.offset_resolution = offset_resolution
+        self.fc_pos = nn.Linear(3 if offset_resolution is None else 6, 2 * channels)
         self.blocks = nn.ModuleList(LinearBlock(2 * channels, channels) for _ in range(num_blocks))
         self.fc_c = nn.Linear(channels, channels)
 
@@ -44,5 +53,15 @@ class LocalPointNet(nn.Module):
 
     def stage(self, index: int, codes: Tensor, pooled: Tensor | None = None) -> Tensor:
         """The dense part between two poolings; stage 0 takes coordinates and nothing pooled."""
-        codes = self.blocks[index](self.fc_pos(codes) if pooled is None else torch.cat([codes, pooled], 2))
+        if pooled is None:
+            codes = self.blocks[index](self.fc_pos(self._placed(codes)))
+        else:
+            codes = self.blocks[index](torch.cat([codes, pooled], 2))
         return self.fc_c(codes) if index == len(self.blocks) - 1 else codes
+
+    def _placed(self, coordinates: Tensor) -> Tensor:
+        """Coordinates (B, N, 3), with those in the vertex's own voxel, -0.5 to 0.5, behind them if wanted."""
+        if self.offset_resolution is None:
+            return coordinates
+        place = coordinates * self.offset_resolution
+        return torch.cat([coordinates, place - torch.floor(place) - 0.5], 2)
