@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+# The environment's own cmake and ninja, also where it was not activated.
+PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
 def openvino_cmake_dir() -> Path:
@@ -20,10 +23,11 @@ def openvino_cmake_dir() -> Path:
 
 def run(*command: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
     """Runs a program; what it printed. Its whole output is in the error when it fails."""
+    program = shutil.which(str(command[0]), path=PATH) or str(command[0])
     finished = subprocess.run(
-        [str(part) for part in command],
+        [program, *(str(part) for part in command[1:])],
         cwd=cwd,
-        env={**os.environ, **(env or {})},
+        env={**os.environ, "PATH": PATH, **(env or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

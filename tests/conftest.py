@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 import jiffsdk
-from built_library import InstalledLibrary, build_and_install
+from built_library import PATH, InstalledLibrary, build_and_install
 from synthetic_bundle import write_bundle
 
 # Time limits of single examples fail on a busy machine; a fixed seed keeps a run repeatable.
@@ -44,7 +44,7 @@ def reconstructor(bundle_dir: Path) -> jiffsdk.Reconstructor:
 @pytest.fixture(scope="session")
 def installed_library(tmp_path_factory: pytest.TempPathFactory) -> InstalledLibrary:
     """libjiff in a scratch prefix. JIFF_TEST_LIBRARY_DIR names a directory to build in and to keep."""
-    if shutil.which("cmake") is None or shutil.which("ninja") is None:
+    if any(shutil.which(tool, path=PATH) is None for tool in ("cmake", "ninja")):
         pytest.skip("building libjiff needs cmake and ninja")
     if importlib.util.find_spec("openvino") is None:
         pytest.skip("libjiff is tested with the engine OpenVINO, which is not installed")
