@@ -1,11 +1,15 @@
 """What every test shares."""
 
+import importlib.util
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 import jiffsdk
+from built_library import PATH, InstalledLibrary, build_and_install
 from synthetic_bundle import write_bundle
 
 # Time limits of single examples fail on a busy machine; a fixed seed keeps a run repeatable.
@@ -35,3 +39,19 @@ def bundle_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def reconstructor(bundle_dir: Path) -> jiffsdk.Reconstructor:
     return jiffsdk.Reconstructor(bundle_dir)
+
+
+@pytest.fixture(scope="session")
+def installed_library(tmp_path_factory: pytest.TempPathFactory) -> InstalledLibrary:
+    """libjiff in a scratch prefix. JIFF_TEST_LIBRARY_DIR names a directory to build in and to keep."""
+    if any(shutil.which(tool, path=PATH) is None for tool in ("cmake", "ninja")):
+        pytest.skip("building libjiff needs cmake and ninja")
+    if importlib.util.find_spec("openvino") is None:
+        pytest.skip("libjiff is tested with the engine OpenVINO, which is not installed")
+    kept = os.environ.get("JIFF_TEST_LIBRARY_DIR")
+    return build_and_install(Path(kept) if kept else tmp_path_factory.mktemp("libjiff"))
+
+
+@pytest.fixture(scope="session")
+def shared_library(installed_library: InstalledLibrary) -> Path:
+    return installed_library.shared_library

@@ -176,3 +176,5 @@ def test_table_has_a_line_for_every_form_and_engine() -> None:
     assert lines[2].split() == ["onnxruntime", "3.0e-03", "4.0e-03", "99.0"]
     assert " ".join(lines[3].split()) == "encoder tensorrt fp16 sm75 1.00 built, not run here"
     assert len({len(line) for line in lines[:3]}) == 1
+    unverified = table([ExportedGraph("encoder", bytes(2_500_000), "fp16", "Apache-2.0", "")])
+    assert " ".join(unverified.splitlines()[1].split()) == "encoder onnx fp32 2.50 not verified"

@@ -67,6 +67,15 @@ def test_a_manifest_that_is_not_json(own_bundle: Path, text: str) -> None:
     assert "bundle.json" in message and "not JSON" in message and "again" in message
 
 
+@pytest.mark.parametrize("depth", [40, 200_000])  # the latter would take more than the stack
+def test_a_manifest_that_is_nested_too_deep(own_bundle: Path, depth: int) -> None:
+    text = (own_bundle / "bundle.json").read_text()
+    nested = "[" * depth + "]" * depth
+    (own_bundle / "bundle.json").write_text(text.replace('"inflated"', nested, 1))
+    message = refusal(own_bundle)
+    assert "bundle.json" in message and "nested" in message and "export" in message
+
+
 def test_a_newer_schema(own_bundle: Path) -> None:
     manifest = read_manifest(own_bundle) | {"schema_version": 7}
     (own_bundle / "bundle.json").write_text(json.dumps(manifest))

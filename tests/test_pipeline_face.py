@@ -75,13 +75,15 @@ def used(with_face: Reconstructor) -> Reconstruction:
     return reconstruct(with_face)
 
 
-def in_region(result: Reconstruction) -> np.ndarray:
-    """Which vertices project into the face region."""
+def in_region(result: Reconstruction, border: float = 0.0) -> np.ndarray:
+    """Which vertices project into the face region, but for a border that is a share of its shorter side."""
     assert result.face.vertices is not None
     low, high = result.face.vertices[:, :2].min(0), result.face.vertices[:, :2].max(0)
     reach = REGION_MARGIN * (high - low).max()
+    low, high = low - reach, high + reach
+    inwards = border * (high - low).min()
     across = result.vertices[:, :2]
-    return np.asarray(((across >= low - reach) & (across <= high + reach)).all(1))
+    return np.asarray(((across >= low + inwards) & (across <= high - inwards)).all(1))
 
 
 def test_used_face_tells_where_it_is(used: Reconstruction) -> None:
@@ -121,8 +123,12 @@ def test_joint_head_answers_in_the_region_alone(used: Reconstruction, body: Reco
     half_m = SIZE_M / 2
     front = used.vertices[:, 2] > 0
     flat = np.abs(used.vertices[:, 2] - (0.38 + THICKER) * half_m) < 1e-3
-    assert flat[inside & front].mean() > 0.8  # the rest are walls at the region's border
+    assert flat[in_region(used, 0.101) & front].mean() > 0.95
     assert not flat[~inside].any()
+    # There it rises from the body's front, 11 mm over three cells, where a hard switch leaves one step.
+    rising = used.vertices[inside & front, 2]
+    steps = np.diff(np.sort(rising[rising < (0.38 + THICKER) * half_m - 1e-3]))
+    assert len(steps) > 50 and steps.max() < 0.006
     # Elsewhere nothing has moved.
     theirs = {tuple(vertex) for vertex in plain.vertices.round(6)}
     margin = np.abs(used.vertices[:, 2]) < 0.3 * half_m
@@ -143,8 +149,13 @@ def test_blend_by_distance_lies_between_both_heads(with_face: Reconstructor) -> 
 
 
 def test_colours_come_from_the_head_that_answers(used: Reconstruction) -> None:
-    inside = in_region(used)
-    np.testing.assert_allclose(used.colors[inside], np.tile(FACE_COLOR, (inside.sum(), 1)), atol=1e-5)
+    inside, deep = in_region(used), in_region(used, 0.101)
+    np.testing.assert_allclose(used.colors[deep], np.tile(FACE_COLOR, (deep.sum(), 1)), atol=1e-5)
+    # On the border they are the mean.
+    between = in_region(used, 0.04) & ~in_region(used, 0.06)
+    middle = (np.array(FACE_COLOR) + FINE_COLOR) / 2
+    assert deep.sum() > 200 and between.sum() > 20
+    np.testing.assert_allclose(used.colors[between], np.tile(middle, (between.sum(), 1)), atol=0.09)
     np.testing.assert_allclose(used.colors[~inside], np.tile(FINE_COLOR, ((~inside).sum(), 1)), atol=1e-5)
 
 

@@ -23,6 +23,20 @@ FrameSpec read_frame(const ManifestNode& node) {
     return frame;
 }
 
+// Showing a value in a message takes the stack as deep as the value is nested: deeper than any manifest is
+// refused before.
+nlohmann::json parse_manifest(const std::vector<std::uint8_t>& text, const std::string& path) {
+    constexpr int kMostDepth = 32;
+    const auto check_depth = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
+        if (depth > kMostDepth) {
+            fail_bundle("'" + path + "' is nested more than " + std::to_string(kMostDepth) + " deep",
+                        kExportAgain);
+        }
+        return true;
+    };
+    return nlohmann::json::parse(text, check_depth, /*allow_exceptions=*/false);
+}
+
 }  // namespace
 
 Bundle load_bundle(const std::string& directory) {
@@ -33,7 +47,7 @@ Bundle load_bundle(const std::string& directory) {
                     "give the directory that an export wrote");
     }
     const auto text = read_file(manifest_path);
-    const auto manifest = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+    const auto manifest = parse_manifest(text, manifest_path);
     if (!manifest.is_object()) fail_bundle("'" + manifest_path + "' is not JSON", kCopyAgain);
     const ManifestNode root(manifest, manifest_path, "");
 

@@ -9,7 +9,6 @@
 namespace jiff {
 namespace {
 
-constexpr int kNumPasses = 1;  // crops that are made: the next one by the landmarks of the fit before
 // The mean distance of the fit's landmarks from the detector's, as a share of the crop's side, beyond which
 // one of the two is wrong.
 constexpr double kMostDisagreement = 0.12;
@@ -113,22 +112,20 @@ std::optional<FaceFit> FaceFitter::fit(const ImageView& rgb, const Face& face) c
         detected[i] = {face.landmarks[i][0], face.landmarks[i][1]};
     const int size_px = static_cast<int>(regressor_.spec().inputs.at("image")[2]);
 
+    if (!spread(detected)) return std::nullopt;
+
     FaceFit fit;
-    FaceLandmarks seen = detected;
-    for (int pass = 0; pass < kNumPasses; ++pass) {
-        if (!spread(seen)) return std::nullopt;
-        fit.crop = face_crop_box(seen, model_->mean_landmarks(), side_m_);
-        const Tensor crop = face_crop(rgb, fit.crop, size_px);
-        const Tensor values = regressor_.run({{"image", crop.view()}}, "coefficients");
-        std::copy_n(values.data(), fit.values.size(), fit.values.begin());
-        if (!std::all_of(fit.values.begin(), fit.values.end(), [](float v) { return std::isfinite(v); }))
-            return std::nullopt;
-        fit.coefficients = FaceCoefficients::split(fit.values);
-        fit.vertices = model_->vertices(fit.coefficients);
-        seen = landmarks_px(*model_, fit, side_m_);
-        if (!is_finite(seen) || mean_distance(seen, detected) > kMostDisagreement * fit.crop.width_px)
-            return std::nullopt;
-    }
+    fit.crop = face_crop_box(detected, model_->mean_landmarks(), side_m_);
+    const Tensor crop = face_crop(rgb, fit.crop, size_px);
+    const Tensor values = regressor_.run({{"image", crop.view()}}, "coefficients");
+    std::copy_n(values.data(), fit.values.size(), fit.values.begin());
+    if (!std::all_of(fit.values.begin(), fit.values.end(), [](float v) { return std::isfinite(v); }))
+        return std::nullopt;
+    fit.coefficients = FaceCoefficients::split(fit.values);
+    fit.vertices = model_->vertices(fit.coefficients);
+    const FaceLandmarks seen = landmarks_px(*model_, fit, side_m_);
+    if (!is_finite(seen) || mean_distance(seen, detected) > kMostDisagreement * fit.crop.width_px)
+        return std::nullopt;
     fit.angle_deg = angle_from_camera_deg(fit.coefficients.pose);
     return fit;
 }

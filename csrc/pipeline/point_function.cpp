@@ -1,11 +1,37 @@
 #include "pipeline/point_function.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 #include <vector>
 
 namespace jiff {
 namespace {
+
+// Along the region's border, over this share of its shorter side, the body's answer passes into the face's:
+// the two heads never quite agree, and a hard switch leaves a step there.
+constexpr float kBorderShare = 0.1f;
+constexpr float kLeastProbability = 1e-6f;
+
+// The face's share at a point of the region: 0 on its border, 1 from the border zone on inwards.
+float border_share(const FaceRegion& region, float x, float y) {
+    const float zone = kBorderShare * std::min(region.right - region.left, region.bottom - region.top);
+    const float inwards = std::min({x - region.left, region.right - x, y - region.top, region.bottom - y});
+    return inwards < zone ? inwards / zone : 1.0f;
+}
+
+float logit(float probability) {
+    const float bounded = std::min(std::max(probability, kLeastProbability), 1.0f - kLeastProbability);
+    return std::isnan(probability) ? probability : std::log(bounded / (1.0f - bounded));
+}
+
+// Colours mix as they are. Of occupancies the logits do, since they fall about linearly across a surface:
+// so the surface itself moves from the one place to the other.
+float mixed(float body, float face, float share, bool is_occupancy) {
+    if (!is_occupancy) return body + share * (face - body);
+    const float start = logit(body);
+    return 1.0f / (1.0f + std::exp(-(start + share * (logit(face) - start))));
+}
 
 // Points that were taken out of a row, with the way back.
 struct Selection {
@@ -71,22 +97,36 @@ PointFunction joined(PointFunction body, PointFunction face, const FaceArea& are
     return [body = std::move(body), face = std::move(face), &area, num_channels](
                const float* points, std::int64_t num_points, float* answers) {
         // Points keep their order, so that those of a column stay together.
-        Selection outside, inside;
+        Selection outside, border, inside;
+        std::vector<float> shares;
         for (std::int64_t i = 0; i < num_points; ++i) {
             const float* point = points + 3 * i;
-            (area.region.contains(point[0], point[1]) ? inside : outside).add(i, point);
+            if (!area.region.contains(point[0], point[1])) {
+                outside.add(i, point);
+                continue;
+            }
+            const float share = area.mesh ? 1.0f : border_share(area.region, point[0], point[1]);
+            (share < 1.0f ? border : inside).add(i, point);
+            if (share < 1.0f) shares.push_back(share);
         }
         outside.put_back(outside.ask(body, num_channels), num_channels, answers);
-        const auto of_face = inside.ask(face, num_channels);
-        if (!area.mesh || inside.rows.empty()) {
-            inside.put_back(of_face, num_channels, answers);
-            return;
+
+        auto passing = border.ask(body, num_channels);
+        const auto to_face = border.ask(face, num_channels);
+        for (std::size_t i = 0; i < passing.size(); ++i) {
+            passing[i] = mixed(passing[i], to_face[i], shares[i / num_channels], num_channels == 1);
         }
-        auto blended = inside.ask(body, num_channels);
-        const auto distances = distances_cm(area, inside.points);
-        blend_face(area.region, inside.points.data(), static_cast<std::int64_t>(inside.rows.size()),
-                   num_channels, of_face.data(), distances.data(), blended.data());
-        inside.put_back(blended, num_channels, answers);
+        border.put_back(passing, num_channels, answers);
+
+        auto of_face = inside.ask(face, num_channels);
+        if (area.mesh && !inside.rows.empty()) {
+            auto blended = inside.ask(body, num_channels);
+            const auto distances = distances_cm(area, inside.points);
+            blend_face(area.region, inside.points.data(), static_cast<std::int64_t>(inside.rows.size()),
+                       num_channels, of_face.data(), distances.data(), blended.data());
+            of_face = std::move(blended);
+        }
+        inside.put_back(of_face, num_channels, answers);
     };
 }
 

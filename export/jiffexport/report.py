@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from .exported_graph import ExportedGraph
 from .verify import EngineReport
 
-NOT_RUN = "built, not run here"
+NOT_RUN, NOT_VERIFIED = "built, not run here", "not verified"
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,8 @@ def table(graphs: Sequence[ExportedGraph]) -> str:
     lines = [
         f"{'graph':{width}}  {'format':{kind_width}}      MB  engine       max error  relative   ms here"
     ]
+    # Where no engine ran anything, nothing was asked for.
+    unmeasured = NOT_RUN if any(row.engine for row in listed) else NOT_VERIFIED
     previous = None
     for row, kind in zip(listed, kinds, strict=True):
         start = f"{row.graph:{width}}  {kind:{kind_width}}  {row.num_bytes / 1e6:6.2f}"
@@ -83,7 +85,7 @@ def table(graphs: Sequence[ExportedGraph]) -> str:
             start = " " * len(start)
         previous = row.file
         if row.engine is None:
-            lines.append(f"{start}  {NOT_RUN}")
+            lines.append(f"{start}  {unmeasured}")
         else:
             errors = f"{row.max_abs_error:9.1e}  {row.max_rel_error:8.1e}"
             lines.append(f"{start}  {row.engine:11}  {errors}  {row.ms:8.1f}")

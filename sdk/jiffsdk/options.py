@@ -45,8 +45,8 @@ class ReconstructionOptions:
         ``"auto"``: the face shapes the mesh where the bundle has a face and the photograph shows one; what
         came of it is in `Reconstruction.face`. ``"off"``: the body head alone.
     face_blend : str
-        ``"region"``: in the rectangle around the face its head answers alone. ``"distance"``: by a share
-        that falls with the distance from the fitted face.
+        ``"region"``: in the rectangle around the face its head answers alone, but for a narrow border.
+        ``"distance"``: by a share that falls with the distance from the fitted face.
 
     Raises
     ------

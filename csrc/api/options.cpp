@@ -1,0 +1,69 @@
+#include "api/options.h"
+
+#include "api/structures.h"
+#include "core/status.h"
+
+namespace jiff::api {
+namespace {
+
+constexpr jiff_reconstructor_options kInitialEngine = JIFF_RECONSTRUCTOR_OPTIONS_INIT;
+constexpr jiff_reconstruct_options kInitialReconstruct = JIFF_RECONSTRUCT_OPTIONS_INIT;
+
+[[noreturn]] void refuse(const std::string& message) { throw Error(ErrorCode::kInvalidArgument, message); }
+
+bool truth(std::int32_t value, const char* name) {
+    if (value != 0 && value != 1) refuse(std::string(name) + " must be 0 or 1, got " + std::to_string(value));
+    return value == 1;
+}
+
+int dilation_px(std::int32_t given) {
+    if (given == 0) return ReconstructOptions{}.silhouette_dilation_px;
+    if (given == -1) return 0;
+    if (given < 1 || given > 4096) {
+        refuse("silhouette_dilation_px must be from 1 to 4096, 0 for the default or -1 for none, got " +
+               std::to_string(given));
+    }
+    return given;
+}
+
+FaceBlend face_blend(std::int32_t given) {
+    if (given == JIFF_FACE_REGION) return FaceBlend::kRegion;
+    if (given == JIFF_FACE_DISTANCE) return FaceBlend::kDistance;
+    refuse("face_blend is " + std::to_string(given) + "; use JIFF_FACE_REGION or JIFF_FACE_DISTANCE");
+}
+
+}  // namespace
+
+EngineRequest engine_request(const jiff_reconstructor_options* options) {
+    const auto given = read_structure(options, kInitialEngine, "options");
+    if (given.reserved != 0) {
+        refuse("reserved of 'options' is " + std::to_string(given.reserved) +
+               "; start from JIFF_RECONSTRUCTOR_OPTIONS_INIT");
+    }
+    EngineRequest request{"auto", {}};
+    if (given.engine != nullptr) request.name = given.engine;
+    if (given.device != nullptr) request.options.device = given.device;
+    if (given.precision != nullptr) request.options.precision = given.precision;
+    request.options.num_threads = given.num_threads;
+    return request;
+}
+
+ReconstructRequest reconstruct_request(const jiff_reconstruct_options* options) {
+    const auto given = read_structure(options, kInitialReconstruct, "options");
+    ReconstructRequest request;
+    if (given.resolution != 0) request.options.resolution = given.resolution;
+    request.options.keep_largest_component = !truth(given.keep_all_components, "keep_all_components");
+    request.options.dense = truth(given.dense, "dense");
+    request.options.silhouette_dilation_px = dilation_px(given.silhouette_dilation_px);
+    request.options.use_face = !truth(given.ignore_face, "ignore_face");
+    request.options.face_blend = face_blend(given.face_blend);
+    if (given.progress != nullptr) {
+        request.progress = [callback = given.progress, user_data = given.user_data](const std::string& stage,
+                                                                                    float fraction) {
+            return callback(stage.c_str(), fraction, user_data) == 0;
+        };
+    }
+    return request;
+}
+
+}  // namespace jiff::api

@@ -1,0 +1,46 @@
+// Structures of the C API across versions of the library: each tells its size in its first field.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <string>
+
+#include "core/status.h"
+
+namespace jiff::api {
+
+// No structure will ever be larger; a size above it was never set.
+inline constexpr std::size_t kMostStructBytes = 4096;
+
+// Throws Error(kInvalidArgument) when the size at `structure` cannot be that of a structure which has had
+// `least_bytes` from the first version on.
+std::size_t checked_struct_size(const void* structure, std::size_t least_bytes, const char* name);
+
+// Throws Error(kInvalidArgument) when any of the bytes is not zero: a field that a newer header knows.
+void check_unknown_fields(const void* structure, std::size_t known_bytes, std::size_t given_bytes,
+                          const char* name);
+
+// What the caller gave, the defaults where the caller's structure is older or null. `initial` is the INIT
+// macro's value.
+template <typename Structure>
+Structure read_structure(const Structure* given, const Structure& initial, const char* name) {
+    Structure known = initial;
+    if (given == nullptr) return known;
+    // Every structure is of the first version so far, so that the least size is the known one.
+    const std::size_t given_bytes = checked_struct_size(given, sizeof(Structure), name);
+    check_unknown_fields(given, sizeof(Structure), given_bytes, name);
+    std::memcpy(&known, given, sizeof(Structure));
+    return known;
+}
+
+// Gives the caller as much as its structure takes, and zeros in fields that this library does not know.
+template <typename Structure>
+void write_structure(Structure value, Structure* target, const char* name) {
+    const std::size_t target_bytes = checked_struct_size(target, sizeof(Structure), name);
+    value.struct_size = target_bytes;
+    std::memcpy(static_cast<void*>(target), &value, sizeof(Structure));
+    std::memset(reinterpret_cast<char*>(target) + sizeof(Structure), 0, target_bytes - sizeof(Structure));
+}
+
+}  // namespace jiff::api

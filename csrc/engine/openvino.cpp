@@ -1,0 +1,177 @@
+#include "engine/openvino.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <mutex>
+#include <openvino/core/version.hpp>
+#include <openvino/runtime/core.hpp>
+#include <openvino/runtime/properties.hpp>
+#include <utility>
+#include <vector>
+
+#include "core/status.h"
+
+namespace jiff {
+namespace {
+
+// One line, as messages are.
+std::string reason_of(const std::exception& error) {
+    std::string text = error.what();
+    std::replace(text.begin(), text.end(), '\n', ' ');
+    text.erase(std::unique(text.begin(), text.end(), [](char a, char b) { return a == ' ' && b == ' '; }),
+               text.end());
+    return text;
+}
+
+[[noreturn]] void fail(const std::string& message) { throw Error(ErrorCode::kEngine, message); }
+
+Shape shape_of(const ov::PartialShape& partial) {
+    Shape shape;
+    for (const auto& side : partial) shape.push_back(side.is_static() ? side.get_length() : -1);
+    return shape;
+}
+
+// Ports by name; OpenVINO may know one under several.
+template <typename Ports>
+std::map<std::string, ov::Output<const ov::Node>> by_name(const Ports& ports, const std::string& graph) {
+    std::map<std::string, ov::Output<const ov::Node>> named;
+    for (const auto& port : ports) {
+        if (port.get_element_type() != ov::element::f32) {
+            fail("tensor '" + port.get_any_name() + "' of graph '" + graph + "' holds " +
+                 port.get_element_type().get_type_name() + "; only f32 is supported");
+        }
+        for (const auto& name : port.get_names()) named.emplace(name, port);
+    }
+    return named;
+}
+
+NamedShapes shapes_of(const std::map<std::string, ov::Output<const ov::Node>>& ports) {
+    NamedShapes shapes;
+    for (const auto& [name, port] : ports) shapes.emplace(name, shape_of(port.get_partial_shape()));
+    return shapes;
+}
+
+// A compiled model with one inference request, which threads take in turn.
+class OpenVinoGraph : public Graph {
+  public:
+    OpenVinoGraph(std::string name, ov::CompiledModel model)
+        : name_(std::move(name)),
+          model_(std::move(model)),
+          outputs_(by_name(model_.outputs(), name_)),
+          input_shapes_(shapes_of(by_name(model_.inputs(), name_))),
+          output_shapes_(shapes_of(outputs_)),
+          request_(model_.create_infer_request()) {}
+
+    NamedShapes inputs() const override { return input_shapes_; }
+    NamedShapes outputs() const override { return output_shapes_; }
+
+    NamedTensors run(const NamedViews& inputs) override {
+        std::vector<const TensorView*> views;
+        for (const auto& port : model_.inputs()) views.push_back(&given_for(port, inputs));
+        const std::lock_guard<std::mutex> lock(mutex_);
+        try {
+            for (std::size_t i = 0; i < views.size(); ++i) set_input(i, *views[i]);
+            request_.infer();
+            NamedTensors outputs;
+            // The request keeps its output memory: copied before the next thread writes there.
+            for (const auto& [tensor, port] : outputs_)
+                outputs.emplace(tensor, copy(request_.get_tensor(port)));
+            return outputs;
+        } catch (const ov::Exception& error) {
+            fail("graph '" + name_ + "' failed: " + reason_of(error) + "; try another engine");
+        }
+    }
+
+  private:
+    // What the caller gives for a port, under any of its names.
+    const TensorView& given_for(const ov::Output<const ov::Node>& port, const NamedViews& inputs) const {
+        const Shape shape = shape_of(port.get_partial_shape());
+        std::string got = "none";
+        for (const auto& name : port.get_names()) {
+            const auto given = inputs.find(name);
+            if (given == inputs.end()) continue;
+            if (given->second.shape == shape) return given->second;
+            got = to_string(given->second.shape);
+        }
+        fail("input '" + port.get_any_name() + "' of graph '" + name_ + "' must have shape " +
+             to_string(shape) + ", got " + got);
+    }
+
+    // OpenVINO only reads inputs, though its tensors have no const form.
+    void set_input(std::size_t index, const TensorView& view) {
+        const ov::Shape shape(view.shape.begin(), view.shape.end());
+        request_.set_input_tensor(index, ov::Tensor(ov::element::f32, shape, const_cast<float*>(view.data)));
+    }
+
+    static Tensor copy(const ov::Tensor& source) {
+        const ov::Shape& sides = source.get_shape();
+        Tensor tensor(Shape(sides.begin(), sides.end()));
+        std::copy_n(source.data<const float>(), tensor.size(), tensor.data());
+        return tensor;
+    }
+
+    std::string name_;
+    ov::CompiledModel model_;
+    std::map<std::string, ov::Output<const ov::Node>> outputs_;
+    NamedShapes input_shapes_, output_shapes_;
+    std::mutex mutex_;
+    ov::InferRequest request_;
+};
+
+class OpenVinoEngine : public Engine {
+  public:
+    explicit OpenVinoEngine(const EngineOptions& options) {
+        if (options.device != "cpu")
+            fail("engine 'openvino' has no device '" + options.device + "'; it has: cpu");
+        settings_.emplace(ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY));
+        settings_.emplace(ov::hint::inference_precision(checked_precision(options.precision)));
+        if (options.num_threads > 0) settings_.emplace(ov::inference_num_threads(options.num_threads));
+    }
+
+    std::string name() const override { return "openvino"; }
+
+    std::unique_ptr<Graph> load(const std::string& path) override {
+        try {
+            return std::make_unique<OpenVinoGraph>(std::filesystem::path(path).filename().string(),
+                                                   core_.compile_model(path, kDevice, settings_));
+        } catch (const ov::Exception& error) {
+            fail("openvino cannot load '" + path + "': " + reason_of(error) + "; try another engine");
+        }
+    }
+
+  private:
+    static constexpr char kDevice[] = "CPU";
+
+    // OpenVINO takes a precision that the processor lacks for a wish, and computes in another.
+    ov::element::Type checked_precision(const std::string& precision) {
+        const std::map<std::string, std::pair<ov::element::Type, std::string>> known = {
+            {"f32", {ov::element::f32, "FP32"}},
+            {"bf16", {ov::element::bf16, "BF16"}},
+            {"f16", {ov::element::f16, "FP16"}}};
+        const auto found = known.find(precision);
+        if (found == known.end())
+            fail("engine 'openvino' has no precision '" + precision + "'; it has: f32, bf16, f16");
+        const auto& [type, capability] = found->second;
+        const auto capabilities = core_.get_property(kDevice, ov::device::capabilities);
+        if (std::find(capabilities.begin(), capabilities.end(), capability) == capabilities.end())
+            fail("this processor does not compute in " + precision + "; use f32");
+        return type;
+    }
+
+    ov::Core core_;
+    ov::AnyMap settings_;
+};
+
+}  // namespace
+
+std::string openvino_version() { return ov::get_openvino_version().buildNumber; }
+
+std::shared_ptr<Engine> create_openvino_engine(const EngineOptions& options) {
+    try {
+        return std::make_shared<OpenVinoEngine>(options);
+    } catch (const ov::Exception& error) {
+        fail("engine 'openvino' does not start: " + reason_of(error) + "; check its installation");
+    }
+}
+
+}  // namespace jiff

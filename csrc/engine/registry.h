@@ -1,0 +1,38 @@
+// The engines that this build of the library has, by name.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+
+namespace jiff {
+
+struct EngineOptions {
+    std::string device = "cpu";
+    std::string precision = "f32";
+    int num_threads = 0;  // 0: the engine's choice
+};
+
+struct RegisteredEngine {
+    const char* name;
+    std::string (*version)();
+    std::shared_ptr<Engine> (*create)(const EngineOptions& options);
+};
+
+// The fastest first.
+const std::vector<RegisteredEngine>& registered_engines();
+
+// Their names, ended by a null pointer; valid for ever.
+const char* const* engine_names();
+
+// The registry's own spelling of `name`, valid for ever. Throws Error(kEngine) when there is none.
+const char* registered_name(const std::string& name);
+
+// The engine called `name`; "auto" takes the first. Throws Error(kEngine) when there is no such engine, or
+// it has no such device or precision, and Error(kInvalidArgument) on the number of threads. Nothing else is
+// taken in its place.
+std::shared_ptr<Engine> create_engine(const std::string& name, const EngineOptions& options);
+
+}  // namespace jiff

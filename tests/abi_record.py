@@ -1,0 +1,64 @@
+"""What a compiled program relies on: the functions of libjiff and the layout of its structures.
+
+    PYTHONPATH=sdk:tests python tests/abi_record.py DIRECTORY
+
+builds the library in DIRECTORY and records both in tests/abi, where the tests compare later builds with
+them. Record again only with a new version of the interface (docs/embedding.md, Compatibility).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import c_api
+from built_library import ROOT, InstalledLibrary, build_and_install, run
+
+LAYOUT_FILE = ROOT / "tests" / "abi" / "layout_64bit.json"
+DUMP_FILE = ROOT / "tests" / "abi" / "libjiff_x86_64.abi"
+
+Layout = dict[str, dict[str, int]]
+
+
+def structure_layout(prefix: Path) -> Layout:
+    """Size of every structure and offset of every field, in bytes, as a C compiler sees the header."""
+    lines = []
+    for name, structure in c_api.STRUCTURES.items():
+        lines.append(f'printf("{name} size %zu\\n", sizeof({name}));')
+        for field, *_ in structure._fields_:
+            lines.append(f'printf("{name} {field} %zu\\n", offsetof({name}, {field}));')
+    source = "#include <stddef.h>\n#include <stdio.h>\n#include <jiff/jiff.h>\nint main(void) {\n"
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "layout.c").write_text(source + "\n".join(lines) + "\nreturn 0;\n}\n")
+        program = Path(folder) / "layout"
+        run("cc", "-std=c99", f"-I{prefix / 'include'}", Path(folder) / "layout.c", "-o", program)
+        printed = run(program)
+    layout: Layout = {}
+    for line in printed.splitlines():
+        name, field, number = line.split()
+        layout.setdefault(name, {})[field] = int(number)
+    return layout
+
+
+def dump(installed: InstalledLibrary, target: Path) -> None:
+    """libabigail's description of the library, which its debug information tells."""
+    public = ("--headers-dir", installed.prefix / "include", "--exported-interfaces-only")
+    alone = ("--no-elf-needed", "--drop-undefined-syms")  # whatever OpenVINO it was built with
+    anywhere = ("--no-show-locs", "--no-corpus-path", "--no-comp-dir-path")
+    library = installed.shared_library
+    run("abidw", *public, *alone, *anywhere, "--drop-private-types", "--out-file", target, library)
+
+
+def main() -> None:
+    installed = build_and_install(Path(sys.argv[1]).resolve())
+    LAYOUT_FILE.write_text(json.dumps(structure_layout(installed.prefix), indent=1) + "\n")
+    if shutil.which("abidw") is None:
+        sys.exit("the layout is recorded; for the dump install abidw (Debian: abigail-tools)")
+    dump(installed, DUMP_FILE)
+
+
+if __name__ == "__main__":
+    main()
