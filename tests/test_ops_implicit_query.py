@@ -119,6 +119,44 @@ def test_a_point_has_one_result_whatever_its_neighbours(simd_level: str) -> None
         assert np.array_equal(query.query(maps, points[begin:end]), values[begin:end])
 
 
+def test_maps_folded_for_many_queries_give_the_bits_of_maps_folded_for_one(simd_level: str) -> None:
+    query, maps = _core.ImplicitQuery(random_layers([20, 48, 24, 2])), random_maps([12, 7])
+    points = column_points(np.random.default_rng(5).integers(1, 30, size=40).tolist())
+    values = query.query(maps, points)
+    # Texels are folded in another order and company here.
+    folded = query.fold(maps)
+    for part in np.array_split(np.arange(len(points))[::-1], 7):
+        assert np.array_equal(query.query(folded, points[part]), values[part])
+    folded.prepare(points)
+    assert np.array_equal(query.query(folded, points), values)
+
+
+def test_maps_of_one_size_and_of_several_are_concatenated_in_order(simd_level: str) -> None:
+    rng = np.random.default_rng(8)
+    sizes = [(3, 6, 4), (2, 5, 9), (4, 6, 4), (1, 5, 9), (1, 1, 1)]
+    maps = [rng.normal(size=(1, *size)).astype(np.float32) for size in sizes]
+    layers, points = random_layers([12, 17, 3]), column_points([1, 1, 7, 30, 1])
+    values = _core.ImplicitQuery(layers).query(maps, points)
+    assert np.abs(values - reference.query(layers, maps, points)).max() < TOLERANCE
+
+
+def test_several_host_threads_may_fold_the_same_maps(simd_level: str) -> None:
+    query, maps = _core.ImplicitQuery(random_layers([20, 48, 24, 1])), random_maps([19])
+    batches = [column_points([1, 9, 30] * 20, seed) for seed in range(8)]
+    alone = [query.query(maps, points) for points in batches]
+    folded = query.fold(maps)
+    with ThreadPoolExecutor(4) as executor:
+        together = list(executor.map(lambda points: query.query(folded, points), batches))
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_maps_folded_for_another_function_are_refused() -> None:
+    layers, maps, points = random_layers([4, 8, 1]), random_maps([3]), np.zeros((1, 3), np.float32)
+    folded = _core.ImplicitQuery(layers).fold(maps)
+    with pytest.raises(_core.Error, match="folded for another implicit function"):
+        _core.ImplicitQuery(layers).query(folded, points)
+
+
 def test_a_column_longer_than_a_tile_is_one_column(simd_level: str) -> None:
     query = _core.ImplicitQuery(random_layers([5, 16, 1]))
     maps = random_maps([4])

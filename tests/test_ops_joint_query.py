@@ -171,6 +171,17 @@ def test_a_point_has_one_result_whatever_its_neighbours(simd_level: str) -> None
         assert np.array_equal(joint.values(points[begin:end]), values[begin:end])
 
 
+def test_maps_folded_for_many_queries_give_the_bits_of_maps_folded_for_one(simd_level: str) -> None:
+    joint, points = Case(), column_points([1, 9, 30, 2] * 9)
+    values = joint.values(points)
+    joint.maps = joint.query.fold(joint.maps)
+    for part in np.array_split(np.arange(len(points))[::-1], 5):
+        assert np.array_equal(joint.values(points[part]), values[part])
+    joint.query = _core.JointQuery(*joint.mlps, 1.28, joint.activation, joint.num_point_features)
+    with pytest.raises(_core.Error, match="folded for another implicit function"):
+        joint.values(points)
+
+
 def test_points_outside_the_frame_give_zero_and_nan_gives_nan(simd_level: str) -> None:
     inf, nan = np.inf, np.nan
     outside = [[1.0001, 0, 0], [0, -1.0001, 0], [inf, 0, 0], [0, -inf, 0]]

@@ -166,14 +166,14 @@ def bundle_scores(reconstructor, truth: Truth, resolution: int) -> Iterator[Row]
 
     The body's offset is measured on its own surface, by the median over the face.
     """
-    from jiffsdk import JiffError
+    from jiffsdk import JiffError, ReconstructionOptions
 
     pixels = truth.seen.picture[0].permute(1, 2, 0).mul(255).round().byte().numpy()
     offset_m = 0.0
     for name, face in (("SDK, face off", "off"), ("SDK", "auto")):
         row: Row = {"network": name, "fit": "none" if face == "off" else "own"}
         try:
-            result = reconstructor(pixels, resolution=resolution, face=face)
+            result = reconstructor(pixels, options=ReconstructionOptions(resolution, face=face))
             if face == "auto" and not result.face.is_used:
                 raise ValueError(f"face not used: {result.face.status}")
             vertices = truth.to_camera(vertices_in_view(result, len(pixels)))
@@ -255,7 +255,7 @@ def evaluate_subject(
 ) -> Iterator[Row]:  # fmt: skip
     head = HeadSubject.read(folder)
     fit = fitter.fit(head.arrays["face_vertices"])
-    for seen in seen_views(head, body, model.triangles, False, arguments.views):
+    for seen in seen_views(head, body, model.triangles, False, arguments.views, first=seed):
         truth = Truth.read(seen, head, model)
         about: Row = {"subject": folder.name, "view": seen.number, "offset_cm": 100 * truth.offset_m}
         if reconstructor is not None:
@@ -326,7 +326,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="all scores, JSON")
     parser.add_argument("--cells", type=int, default=128, help="of the lattice's longest side")
     parser.add_argument("--subjects", type=int, help="only the first so many")
-    parser.add_argument("--views", type=int, help="only the first so many views of each")
+    parser.add_argument("--views", type=int, help="so many views of each, others for the next")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)

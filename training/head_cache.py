@@ -225,9 +225,17 @@ class SeenView:
 
 
 def seen_views(
-    head: HeadSubject, body: FrozenBody, triangles: np.ndarray, changed: bool, limit: int | None = None
+    head: HeadSubject,
+    body: FrozenBody,
+    triangles: np.ndarray,
+    changed: bool,
+    limit: int | None = None,
+    first: int = 0,
 ) -> Iterator[SeenView]:
-    """The first `limit` views of a subject that show its whole face; see `encode_subject`."""
+    """`limit` views of a subject that show its whole face, from the `first` one on and around.
+
+    See `encode_subject` for the other parameters.
+    """
     people = read_people([head.folder], torch.device("cpu"), FINE_SIZE_PX)
     dense = replace(
         people,
@@ -237,8 +245,8 @@ def seen_views(
         },
     )
     num_seen = 0
-    for number in range(people.num_views):
-        index = torch.tensor([number])
+    for step in range(people.num_views):
+        index = torch.tensor([(first + step) % people.num_views])
         if changed:
             frame = augment.FrameChange.random(people.is_cut[index])
         else:

@@ -46,7 +46,7 @@ class Face:
         - ``"no_face_model"``: the bundle has no face,
         - ``"no_face"``: no face was found on the person's mask,
         - ``"no_fit"``: the face model does not fit what was found there,
-        - ``"turned_away"``: it looks more than 60 degrees away from the camera,
+        - ``"turned_away"``: it looks more than about 60 degrees away from the camera,
         - ``"covered"``: its nose, cheeks and mouth have another colour than skin,
         - ``"no_surface"``, ``"too_few_pairs"``: too little of the body's surface lies where it is seen,
         - ``"turned_too_far"``, ``"scaled_too_far"``, ``"moved_too_far"``: it fits that surface only elsewhere
