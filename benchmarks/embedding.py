@@ -48,9 +48,11 @@ def milliseconds(run: Callable[[], object]) -> float:
     return (time.perf_counter() - begin) * 1000.0
 
 
-def measure_overhead(library: Library, rgb: np.ndarray, resolution: int, repeats: int) -> None:
-    python = jiffsdk.Reconstructor(engine="openvino")
-    bundle = library.open_bundle(DEFAULT_BUNDLE)
+def measure_overhead(
+    library: Library, bundle_dir: Path, rgb: np.ndarray, resolution: int, repeats: int
+) -> None:
+    python = jiffsdk.Reconstructor(bundle_dir, engine="openvino")
+    bundle = library.open_bundle(bundle_dir)
     native = library.create(bundle)
     view = image_view(rgb)
 
@@ -76,8 +78,8 @@ def measure_overhead(library: Library, rgb: np.ndarray, resolution: int, repeats
     library.check(library.jiff_bundle_free(bundle))
 
 
-def measure_memory(library: Library, rgb: np.ndarray, resolution: int, count: int) -> None:
-    bundle = library.open_bundle(DEFAULT_BUNDLE)
+def measure_memory(library: Library, bundle_dir: Path, rgb: np.ndarray, resolution: int, count: int) -> None:
+    bundle = library.open_bundle(bundle_dir)
     native: c_void_p = library.create(bundle)
     view = image_view(rgb)
 
@@ -102,6 +104,7 @@ def measure_memory(library: Library, rgb: np.ndarray, resolution: int, count: in
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--library", type=Path)
+    parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE)
     parser.add_argument("--photo", type=Path, default=ROOT / "examples" / "astronaut.jpg")
     parser.add_argument("--resolution", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=9)
@@ -114,9 +117,9 @@ def main() -> None:
     with Image.open(arguments.photo) as photo:
         rgb = np.asarray(photo.convert("RGB"))
     if arguments.repeats > 0:
-        measure_overhead(library, rgb, arguments.resolution, arguments.repeats)
+        measure_overhead(library, arguments.bundle, rgb, arguments.resolution, arguments.repeats)
     if arguments.memory > 0:
-        measure_memory(library, rgb, arguments.resolution, arguments.memory)
+        measure_memory(library, arguments.bundle, rgb, arguments.resolution, arguments.memory)
 
 
 if __name__ == "__main__":
