@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from training.head_colors import ColorRow  # noqa: E402
 import jiffexport.nets as nets  # noqa: E402
 from head_people import CENTER_M, RADIUS_M, SIZE_M, relief_model, write_head  # noqa: E402
 from jiffexport.face_model import FaceModel  # noqa: E402
+from jiffsdk.face import Face  # noqa: E402
 
 NEARER_M = 0.02
 RADIUS = RADIUS_M * 2 / SIZE_M
@@ -139,6 +141,32 @@ def test_every_row_of_a_subject_is_measured_and_tabled(
         assert row["l1_picture"] > 0.05 and np.isfinite(row["ssim"])
     shown = measured.table(rows, "network", measured.SHAPE_COLUMNS)
     assert "| empty | none | 1 | 1 | –" in shown and "| body | none | 1 | 0 | 0.0" in shown
+
+
+def test_the_sdk_is_measured_without_and_with_its_face_and_a_face_that_is_not_used_is_said(
+    model: FaceModel, body: FrozenBody, subject: Path
+) -> None:
+    ball = trimesh.creation.icosphere(subdivisions=5, radius=RADIUS_M)
+    half = SIZE_M / 2
+    to_image = np.diag([512 / half, -512 / half, 1 / half, 1])
+    to_image[:2, 3] = 512
+
+    def reconstructor(image, mask=None, resolution=None, progress=None, *, options=None):  # noqa: ANN001, ANN202
+        assert image.shape == (1024, 1024, 4) and options.resolution == 128
+        return SimpleNamespace(
+            vertices=(ball.vertices + [0, 0, NEARER_M]).astype("f4"),
+            faces=ball.faces.astype("i4"),
+            image_from_world=to_image,
+            face=Face("no_face") if options.face == "auto" else Face("off"),
+        )
+
+    head = HeadSubject.read(subject)
+    [seen] = seen_views(head, body, model.triangles, False)
+    truth = measured.Truth.read(seen, head, model)
+    off, auto = measured.bundle_scores(reconstructor, truth, 128)
+    assert off["offset_cm"] == pytest.approx(100 * NEARER_M, abs=0.05)
+    assert off["p2s"] < 0.05 and off["face_l2_raw"] == pytest.approx(100 * NEARER_M, abs=0.05)
+    assert auto["fit"] == "own" and "no_face" in auto["error"]
 
 
 def no_surface(*_: object) -> None:

@@ -166,14 +166,14 @@ def bundle_scores(reconstructor, truth: Truth, resolution: int) -> Iterator[Row]
 
     The body's offset is measured on its own surface, by the median over the face.
     """
-    from jiffsdk import JiffError
+    from jiffsdk import JiffError, ReconstructionOptions
 
     pixels = truth.seen.picture[0].permute(1, 2, 0).mul(255).round().byte().numpy()
     offset_m = 0.0
     for name, face in (("SDK, face off", "off"), ("SDK", "auto")):
         row: Row = {"network": name, "fit": "none" if face == "off" else "own"}
         try:
-            result = reconstructor(pixels, resolution=resolution, face=face)
+            result = reconstructor(pixels, options=ReconstructionOptions(resolution, face=face))
             if face == "auto" and not result.face.is_used:
                 raise ValueError(f"face not used: {result.face.status}")
             vertices = truth.to_camera(vertices_in_view(result, len(pixels)))
