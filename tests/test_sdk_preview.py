@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 import trimesh
@@ -125,10 +123,8 @@ def test_heights_have_a_range(height_px: int) -> None:
         colored(sphere, np.zeros(sphere.vertices.shape), height_px)
 
 
-def test_two_hundred_thousand_triangles_render_in_seconds() -> None:
-    sphere = trimesh.creation.icosphere(7)  # 327 680
-    vertices, faces = np.asarray(sphere.vertices, np.float32), np.asarray(sphere.faces[:200_000], np.int32)
-    begin = time.perf_counter()
-    render_preview(vertices, faces, np.abs(vertices))
-    # About 1.2 s on two idle cores; the bound leaves room for a busy machine.
-    assert time.perf_counter() - begin < 10.0
+def test_a_mesh_of_many_triangles_a_pixel_is_drawn_whole() -> None:
+    sphere = trimesh.creation.icosphere(7)  # 327 680 triangles
+    picture = colored(sphere, np.full(sphere.vertices.shape, 0.5))
+    covered = (picture != BACKGROUND).any(axis=4)
+    np.testing.assert_allclose(covered.sum(axis=(2, 3)), np.pi * (96 * 0.46) ** 2, rtol=0.01)
