@@ -88,3 +88,26 @@ def test_a_constant_beyond_half_precision_is_named() -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
     with pytest.raises(GraphError, match="constant 'large' reaches 7e.04, beyond float16; build fp32"):
         compute_in_fp16(model)
+
+
+def test_places_are_exact_where_a_floor_is_taken_of_them() -> None:
+    """Offsets next to the border of a cell: rounded to half first, they would be off by one."""
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 3))
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 3))
+    nodes = [
+        helper.make_node("Mul", ["x", "cells"], ["place"]),
+        helper.make_node("Floor", ["place"], ["cell"]),
+        helper.make_node("Sub", ["place", "cell"], ["offset"]),
+        helper.make_node("Mul", ["offset", "two"], ["y"]),
+    ]
+    constants = [numpy_helper.from_array(np.float32(v), n) for n, v in (("cells", 40), ("two", 2))]
+    graph = helper.make_graph(nodes, "offsets", [x], [y], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    half = finish(compute_in_fp16(model), "offsets")
+    types = value_types(half)
+    (last,) = (node for node in half.graph.node if "two__half" in node.input)
+    assert types[last.output[0]] == TensorProto.FLOAT16
+    coordinates = np.array([[0.4749999, 0.5001, 0.91]], np.float32)
+    places = coordinates.astype(np.float64) * 40
+    found = compile_graph(half.SerializeToString(), "onnxruntime")({"x": coordinates})["y"]
+    np.testing.assert_allclose(found, 2 * (places - np.floor(places)), atol=2e-3)

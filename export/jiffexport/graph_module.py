@@ -102,6 +102,9 @@ _plain("Mul", torch.mul)
 _plain("Div", torch.div)
 _plain("Pow", torch.pow)
 _plain("Neg", torch.neg)
+_plain("Sin", torch.sin)
+_plain("Cos", torch.cos)
+_plain("Floor", torch.floor)
 _plain("Abs", torch.abs)
 _plain("Sqrt", torch.sqrt)
 _plain("Exp", torch.exp)
@@ -294,6 +297,23 @@ def _unsqueeze(attributes: _Attributes, constants: _Constants) -> _Step:
 def _squeeze(attributes: _Attributes, constants: _Constants) -> _Step:
     axes = tuple(_integers(constants, 1))
     return lambda x, _: x.squeeze(axes)
+
+
+@_operator("Gather")
+def _gather(attributes: _Attributes, constants: _Constants) -> _Step:
+    axis, index = attributes.get("axis", 0), constants[1]
+    chosen = _integers(constants, 1)
+    if index is None or index.ndim > 1 or min(chosen) < 0:
+        raise ValueError("its indices must be a list of constants from 0 on")
+    if index.ndim == 0:
+        return lambda x, _: x.select(axis, chosen[0])
+    return lambda x, given: x.index_select(axis, given)
+
+
+@_operator("Split")
+def _split(attributes: _Attributes, constants: _Constants) -> _Step:
+    axis, sizes = attributes.get("axis", 0), _integers(constants, 1)
+    return lambda x, *_: torch.split(x, sizes, axis)
 
 
 @_operator("Slice")

@@ -82,6 +82,22 @@ def batch_norms_as_products(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+def _around_floors(graph: onnx.GraphProto) -> set[str]:
+    """Values that a `Floor` depends on, what it gives and what is made of that at once.
+
+    A place that is rounded before its floor is taken may end up in the next cell.
+    """
+    producers = {name: node for node in graph.node for name in node.output}
+    waiting = [node for node in graph.node if node.op_type == "Floor"]
+    floors = {name for node in waiting for name in node.output}
+    exact = {name for node in graph.node if floors.intersection(node.input) for name in node.output}
+    while waiting:
+        node = waiting.pop()
+        exact.update(node.output)
+        waiting += [producers[name] for name in node.input if name in producers and name not in exact]
+    return exact
+
+
 class _Halving:
     """One conversion: `model` is the result."""
 
@@ -97,6 +113,7 @@ class _Halving:
         self._singles: set[str] = set()
         self._added: list[onnx.TensorProto] = []
         self._nodes: list[onnx.NodeProto] = []
+        self._exact = _around_floors(graph)
         for node in graph.node:
             self._convert(node)
         for name in self._outputs:
@@ -108,7 +125,8 @@ class _Halving:
 
     def _convert(self, node: onnx.NodeProto) -> None:
         node = onnx.NodeProto.FromString(node.SerializeToString())
-        single = node.op_type in _SINGLE or node.name.startswith(STAGED_NORM)
+        exact = bool(self._exact.intersection(node.output))
+        single = exact or node.op_type in _SINGLE or node.name.startswith(STAGED_NORM)
         not_data = _NOT_DATA.get(node.op_type, frozenset())
         for i, name in enumerate(node.input):
             if name in self._constants:
