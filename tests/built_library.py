@@ -14,6 +14,11 @@ ROOT = Path(__file__).parent.parent
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
+def openvino_libraries() -> str:
+    """Where a program finds the engine at run time: the wheel is on no system path."""
+    return str(Path(openvino_cmake_dir()).parent / "libs")
+
+
 def openvino_cmake_dir() -> Path:
     """Where the installed OpenVINO keeps its CMake package."""
     import openvino
@@ -27,7 +32,7 @@ def run(*command: str | Path, cwd: Path | None = None, env: dict[str, str] | Non
     finished = subprocess.run(
         [program, *(str(part) for part in command[1:])],
         cwd=cwd,
-        env={**os.environ, "PATH": PATH, **(env or {})},
+        env={**os.environ, "PATH": PATH, "LD_LIBRARY_PATH": openvino_libraries(), **(env or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
