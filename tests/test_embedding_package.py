@@ -14,7 +14,7 @@ from PIL import Image
 
 import c_api
 import jiffsdk
-from built_library import ROOT, InstalledLibrary, configure, openvino_cmake_dir, run
+from built_library import ROOT, InstalledLibrary, configure, openvino_cmake_dir, openvino_libraries, run
 from figures import as_bytes, person, photograph
 from jiffsdk.reconstructor import DEFAULT_BUNDLE
 
@@ -115,7 +115,8 @@ def test_pkg_config_names_the_library(installed_library: InstalledLibrary, tmp_p
         "#include <stdio.h>\n#include <jiff/jiff.h>\nint main(void) { return puts(jiff_version()) < 0; }\n"
     )
     run("cc", "-std=c99", tmp_path / "main.c", *flags, "-o", tmp_path / "main")
-    said = run(tmp_path / "main", env={"LD_LIBRARY_PATH": str(installed_library.prefix / "lib")})
+    places = f"{installed_library.prefix / 'lib'}:{openvino_libraries()}"
+    said = run(tmp_path / "main", env={"LD_LIBRARY_PATH": places})
     assert said.strip() == jiffsdk.__version__
 
 
