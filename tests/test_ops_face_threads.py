@@ -1,8 +1,6 @@
 """Every operator of the face gives the same bits on any number of threads."""
 
-import os
-import subprocess
-import sys
+from thread_counts import outputs_by_threads
 
 CODE = """
 import hashlib
@@ -31,22 +29,7 @@ print(_core.num_threads(), *(hashlib.sha256(np.ascontiguousarray(r)).hexdigest()
 """
 
 
-def run(num_threads: int) -> list[str]:
-    environment = {
-        **os.environ,
-        "JIFF_NUM_THREADS": str(num_threads),
-        "PYTHONPATH": os.pathsep.join(sys.path),
-    }
-    output = subprocess.run(
-        [sys.executable, "-c", CODE], env=environment, check=True, capture_output=True, text=True
-    ).stdout
-    given, *hashes = output.split()
-    assert int(given) == num_threads
-    return hashes
-
-
 def test_results_do_not_depend_on_the_number_of_threads() -> None:
-    alone = run(1)
+    alone, *others = outputs_by_threads(CODE)
     assert len(alone) == 8
-    assert run(2) == alone
-    assert run(5) == alone
+    assert others == [alone, alone]

@@ -25,7 +25,7 @@ from .face_fits import (
     lit_face,
 )
 from .face_model.fit import FaceFit, FaceFitter
-from .head_cache import FINE_SIZE_PX, ColorView, ColorWindow, HeadSubject, load_color_views
+from .head_cache import FINE_SIZE_PX, ColorView, ColorWindow, HeadSubject, encoded_files, load_color_views
 
 HEAD_SHARE = 0.7
 """Of the windows that a step takes: those at the head."""
@@ -108,9 +108,7 @@ def read_color_views(
     FileNotFoundError
         Nothing is encoded there.
     """
-    paths = sorted(encoded.glob("*.color.pt"))[:limit]
-    if not paths:
-        raise FileNotFoundError(f"{encoded}: nothing encoded; run python -m training.encode_heads first")
+    paths = encoded_files(encoded, "color", limit)
     shapes, albedos = FaceFitter(model), AlbedoFitter(model)
     result = []
     for path in tqdm(paths, desc=f"read {encoded}"):

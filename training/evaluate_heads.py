@@ -57,6 +57,11 @@ FACE_SLACK_M = 0.005
 CHUNK = 60_000
 
 
+def camera_from_view(view: Array, size_m: float) -> Array:
+    """View coordinates (N, 3) in the camera's axes, metres: y up."""
+    return np.asarray(view * [1.0, -1.0, 1.0] * (size_m / 2))
+
+
 @dataclass(frozen=True)
 class Truth:
     """A head as it stands, in the camera's axes, metres: x right, y up, z toward the camera.
@@ -95,7 +100,7 @@ class Truth:
 
     def to_camera(self, view: Array) -> Array:
         """View coordinates (N, 3) in the camera's axes."""
-        return np.asarray(view * [1.0, -1.0, 1.0] * self.metres)
+        return camera_from_view(view, self.seen.place.size_m)
 
     def is_head(self, camera: Array) -> NDArray[np.bool_]:
         """Which points (N, 3) lie in the head's box, hair included, from the chin up."""
@@ -117,11 +122,12 @@ class Truth:
 
     @staticmethod
     def read(seen: SeenView, head: HeadSubject, model: FaceModel) -> Truth:
-        matrix, size_m = seen.place.view_from_world, seen.place.size_m
+        matrix = seen.place.view_from_world
 
         def camera(world: NDArray[np.floating]) -> Array:
-            view = world.astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
-            return np.asarray(view * [1.0, -1.0, 1.0] * (size_m / 2))
+            return camera_from_view(
+                world.astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3], seen.place.size_m
+            )
 
         with np.load(head.folder / "mesh.npz") as mesh:
             vertices, faces = camera(mesh["vertices"]), mesh["faces"].astype(np.int64)

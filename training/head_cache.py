@@ -359,6 +359,20 @@ def save_views(path: Path, views: list[ShapeView] | list[ColorView]) -> None:
     partial.replace(path)
 
 
+def encoded_files(folder: Path, purpose: str, limit: int | None = None) -> list[Path]:
+    """What is encoded of a split for "shape" or "color", a file a subject.
+
+    Raises
+    ------
+    FileNotFoundError
+        Nothing is.
+    """
+    paths = sorted(folder.glob(f"*.{purpose}.pt"))[:limit]
+    if not paths:
+        raise FileNotFoundError(f"{folder}: nothing encoded; run python -m training.encode_heads first")
+    return paths
+
+
 def load_shape_views(path: Path) -> list[ShapeView]:
     """What `save_views` wrote for the shape."""
     return [

@@ -15,7 +15,7 @@ from jiffexport.face_model import FaceModel
 from .encode_heads import REGION_MARGIN
 from .face_fits import FitErrors, Region, face_in_view
 from .face_model.fit import FaceFit, FaceFitter
-from .head_cache import SLACK, HeadSubject, ShapeView, head_share, load_shape_views
+from .head_cache import SLACK, HeadSubject, ShapeView, encoded_files, head_share, load_shape_views
 
 POINT_SHARES = {"near": 0.65, "around": 0.15, "body": 0.15, "far": 0.05}
 """Of the points of a view: close to the head's surface, in a box around the head, on and around the body in
@@ -111,9 +111,7 @@ def read_views(
     FileNotFoundError
         Nothing is encoded there.
     """
-    paths = sorted(encoded.glob("*.shape.pt"))[:limit]
-    if not paths:
-        raise FileNotFoundError(f"{encoded}: nothing encoded; run python -m training.encode_heads first")
+    paths = encoded_files(encoded, "shape", limit)
     fitter = FaceFitter(model)
     result = []
     for path in tqdm(paths, desc=f"read {encoded}"):

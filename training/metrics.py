@@ -18,14 +18,21 @@ Faces = NDArray[np.int64]
 
 def sample_surface(vertices: Points, faces: Faces, num_points: int, seed: int = 0) -> Points:
     """Area-weighted random points on a triangle mesh, (num_points, 3)."""
+    return _sample(vertices, faces, num_points, seed)[0]
+
+
+def _sample(vertices: Points, faces: Faces, num_points: int, seed: int) -> tuple[Points, Faces]:
+    """Area-weighted random points, and the triangle that each lies on."""
     random = np.random.default_rng(seed)
     corners = vertices[faces]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    chosen = corners[random.choice(len(faces), num_points, p=area / area.sum())]
+    on = random.choice(len(faces), num_points, p=area / area.sum())
+    chosen = corners[on]
     u, v = random.random((2, num_points, 1))
     beyond = u + v > 1
     u, v = np.where(beyond, 1 - u, u), np.where(beyond, 1 - v, v)
-    return chosen[:, 0] + u * (chosen[:, 1] - chosen[:, 0]) + v * (chosen[:, 2] - chosen[:, 0])
+    points = chosen[:, 0] + u * (chosen[:, 1] - chosen[:, 0]) + v * (chosen[:, 2] - chosen[:, 0])
+    return points, on
 
 
 def distance_to_surface_cm(points: Points, vertices: Points, faces: Faces) -> NDArray[np.float64]:
@@ -93,8 +100,7 @@ def face_normals(vertices: Points, faces: Faces) -> Points:
 
 def sample_oriented(vertices: Points, faces: Faces, num_points: int, seed: int = 0) -> tuple[Points, Points]:
     """Area-weighted random points of a mesh and the unit normals there, (num_points, 3) each."""
-    points = sample_surface(vertices, faces, num_points, seed)
-    on = igl.point_mesh_squared_distance(points, vertices, faces)[1]
+    points, on = _sample(vertices, faces, num_points, seed)
     return points, face_normals(vertices, faces[on])
 
 

@@ -128,13 +128,8 @@ void ImplicitQuery::Packed::evaluate(const Request& request, std::int64_t first,
     scratch.columns.assign(request.maps, points, count);
 
     float* own = scratch.own.reserve(kMaxBlockPoints * own_stride);
-    for (std::int64_t p = 0; p < count; ++p) {
-        float* row = own + p * own_stride;
-        if (num_point_features > 0) {
-            std::copy_n(request.point_features + (first + p) * num_point_features, num_point_features, row);
-        }
-        row[num_point_features] = points[3 * p + 2] * depth_scale;
-    }
+    write_own(request.point_features + first * num_point_features, num_point_features, points, count,
+              depth_scale, own, own_stride);
     float* results = scratch.results.reserve(kMaxBlockPoints * stride);
     mlp.evaluate(request.num_layers, request.activation == nullptr, {count, own, own_stride}, scratch.columns,
                  scratch.hidden[0].reserve(kMaxBlockPoints * stride),

@@ -137,13 +137,8 @@ void JointQuery::Packed::fill_own(const Request& request, std::int64_t first, st
                                   Scratch& scratch) const {
     const float* points = request.points + 3 * first;
     float* own = scratch.own.reserve(kMaxBlockPoints * num_own());
-    for (std::int64_t p = 0; p < count; ++p) {
-        float* row = own + p * num_own();
-        if (num_point_features > 0) {
-            std::copy_n(request.point_features + (first + p) * num_point_features, num_point_features, row);
-        }
-        row[num_point_features] = points[3 * p + 2] * depth_scale;
-    }
+    write_own(request.point_features + first * num_point_features, num_point_features, points, count,
+              depth_scale, own, num_own());
     scratch.coordinates.resize(3 * count);
     cube_coordinates(request.frame, points, count, scratch.coordinates.data());
     request.volume.sample(scratch.coordinates.data(), count, own + num_point_features + 1, num_own());

@@ -12,6 +12,15 @@ namespace jiff {
 // A multiple of every kernel's num_points.
 inline constexpr std::int64_t kPointsGrain = 24;
 
+inline std::int64_t round_up(std::int64_t value, std::int64_t step) {
+    return (value + step - 1) / step * step;
+}
+
+// `num_outputs` rounded up to the strips of the kernel.
+inline std::int64_t padded_outputs(const LayerKernel& kernel, std::int64_t num_outputs) {
+    return round_up(num_outputs, kernel.num_outputs);
+}
+
 class PackedMatrix {
   public:
     PackedMatrix() = default;
@@ -37,9 +46,7 @@ class PackedMatrix {
     }
 
     std::int64_t num_outputs() const { return num_outputs_; }
-    std::int64_t padded_outputs() const {
-        return (num_outputs_ + kernel_->num_outputs - 1) / kernel_->num_outputs * kernel_->num_outputs;
-    }
+    std::int64_t padded_outputs() const { return jiff::padded_outputs(*kernel_, num_outputs_); }
 
     // Row p of `products` = row p of the addends + matrix · row p of `inputs`, then leaky ReLU 0.01 if
     // `rectify`. Rows stand input_stride and product_stride floats apart; padded_outputs() of each are

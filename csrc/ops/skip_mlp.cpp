@@ -12,8 +12,6 @@
 namespace jiff {
 namespace {
 
-std::int64_t round_up(std::int64_t value, std::int64_t step) { return (value + step - 1) / step * step; }
-
 float activate(HeadActivation activation, float value) {
     return activation == HeadActivation::kSigmoid ? 1.0f / (1.0f + std::exp(-value))
                                                   : (std::tanh(value) + 1.0f) * 0.5f;
@@ -29,10 +27,6 @@ const LayerKernel& choose_layer_kernel() {
 #endif
     (void)level;
     return kPortableLayerKernel;
-}
-
-std::int64_t padded_outputs(const LayerKernel& kernel, std::int64_t num_outputs) {
-    return round_up(num_outputs, kernel.num_outputs);
 }
 
 void check_layers(const std::vector<HeadLayer>& layers, const std::string& name, std::int64_t num_start,
@@ -105,6 +99,17 @@ void SkipMlp::evaluate(std::int64_t num_layers, bool rectify_last, const PointBl
                        is_last ? results : products, is_last ? results_stride : stride);
         std::swap(inputs, products);
         num_hidden = layer.num_outputs();
+    }
+}
+
+void write_own(const float* point_features, std::int64_t num_point_features, const float* points,
+               std::int64_t num_points, float depth_scale, float* rows, std::int64_t stride) {
+    for (std::int64_t p = 0; p < num_points; ++p) {
+        float* row = rows + p * stride;
+        if (num_point_features > 0) {
+            std::copy_n(point_features + p * num_point_features, num_point_features, row);
+        }
+        row[num_point_features] = points[3 * p + 2] * depth_scale;
     }
 }
 

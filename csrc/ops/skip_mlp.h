@@ -22,9 +22,6 @@ struct HeadLayer {
 // The kernel of the level that choose_simd_level() names.
 const LayerKernel& choose_layer_kernel();
 
-// `num_outputs` rounded up to the strips of the kernel.
-std::int64_t padded_outputs(const LayerKernel& kernel, std::int64_t num_outputs);
-
 // Checks that layer 0 takes num_start + num_raw channels and each other layer the outputs of the one
 // before + num_raw. Throws Error(kInvalidArgument); `name` stands before the layer in its message.
 void check_layers(const std::vector<HeadLayer>& layers, const std::string& name, std::int64_t num_start,
@@ -79,6 +76,11 @@ class SkipMlp {
     std::vector<PackedMatrix> layers_;      // × (hidden, own)
     std::vector<std::int64_t> first_rows_;  // of each layer, for the source
 };
+
+// The channels of each point itself: its `point_features` [num_points, num_point_features], which are not
+// read where there are none, then its depth times `depth_scale`; rows `stride` apart.
+void write_own(const float* point_features, std::int64_t num_point_features, const float* points,
+               std::int64_t num_points, float depth_scale, float* rows, std::int64_t stride);
 
 // The source of an MLP that takes nothing from maps.
 class BiasSource : public LayerSource {

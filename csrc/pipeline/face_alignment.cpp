@@ -386,6 +386,17 @@ const char* name(FaceAlignmentStatus status) noexcept {
     return "unknown";
 }
 
+Points placed(const Similarity& placement, const Points& points) {
+    Points result;
+    result.reserve(points.size());
+    for (const auto& point : points) {
+        const Vector moved = placed(placement, as_vector(point));
+        result.push_back(
+            {static_cast<float>(moved[0]), static_cast<float>(moved[1]), static_cast<float>(moved[2])});
+    }
+    return result;
+}
+
 Similarity place_face(const FacePose& pose, double side_m, const Box& crop, const Box& frame, double size_m) {
     const double m_per_px = size_m / frame.width_px;
     const double half_px = crop.width_px / 2.0;

@@ -16,6 +16,9 @@ struct Similarity {
     std::array<double, 3> translation{};
 };
 
+// `points` of the model in the world, or in any space that `placement` leads to.
+Points placed(const Similarity& placement, const Points& points);
+
 // The last six coefficients (docs/conventions.md, "Face").
 struct FacePose {
     std::array<double, 3> angles{};  // radians about x, y, z

@@ -130,16 +130,4 @@ std::optional<FaceFit> FaceFitter::fit(const ImageView& rgb, const Face& face) c
     return fit;
 }
 
-Points placed(const Similarity& placement, const Points& points) {
-    Points result(points.size());
-    for (std::size_t i = 0; i < points.size(); ++i) {
-        for (int axis = 0; axis < 3; ++axis) {
-            double sum = 0.0;
-            for (int k = 0; k < 3; ++k) sum += placement.rotation[3 * axis + k] * points[i][k];
-            result[i][axis] = static_cast<float>(placement.scale * sum + placement.translation[axis]);
-        }
-    }
-    return result;
-}
-
 }  // namespace jiff

@@ -50,7 +50,4 @@ class FaceFitter {
     double side_m_;
 };
 
-// `points` of the model in the world (or in any space that `placement` leads to).
-Points placed(const Similarity& placement, const Points& points);
-
 }  // namespace jiff

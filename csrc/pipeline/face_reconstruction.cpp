@@ -33,7 +33,7 @@ int surface_resolution(double size_m) {
 std::vector<std::uint8_t> columns_around(const Points& vertices, const Tensor& frame_pixels, int resolution,
                                          double reach) {
     auto columns = silhouette_columns(frame_pixels, resolution, kDilationPx);
-    const FaceRegion box = face_area(vertices, {}, 0.0, false, 1.0).region;
+    const FaceRegion box = region_around(vertices, 0.0);
     std::size_t column = 0;
     for (int y = 0; y <= resolution; ++y) {
         for (int x = 0; x <= resolution; ++x, ++column) {

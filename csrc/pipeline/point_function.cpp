@@ -67,11 +67,8 @@ std::vector<float> distances_cm(const FaceArea& area, const std::vector<float>& 
 
 }  // namespace
 
-FaceArea face_area(const Points& vertices, const Triangles& faces, double margin, bool by_distance,
-                   double size_m) {
-    FaceArea area;
-    FaceRegion& region = area.region;
-    region = {vertices[0][0], vertices[0][0], vertices[0][1], vertices[0][1]};
+FaceRegion region_around(const Points& vertices, double margin) {
+    FaceRegion region{vertices[0][0], vertices[0][0], vertices[0][1], vertices[0][1]};
     for (const auto& [x, y, z] : vertices) {
         region.left = std::min(region.left, x);
         region.right = std::max(region.right, x);
@@ -84,6 +81,13 @@ FaceArea face_area(const Points& vertices, const Triangles& faces, double margin
     region.right += reach;
     region.top -= reach;
     region.bottom += reach;
+    return region;
+}
+
+FaceArea face_area(const Points& vertices, const Triangles& faces, double margin, bool by_distance,
+                   double size_m) {
+    FaceArea area;
+    area.region = region_around(vertices, margin);
     area.cm_per_unit = 50.0 * size_m;
     if (by_distance) {
         area.mesh.emplace(vertices.data()->data(), static_cast<std::int64_t>(vertices.size()),

@@ -22,8 +22,11 @@ struct FaceArea {
     double cm_per_unit = 0.0;          // of the view
 };
 
-// The box of a face's `vertices` in the view, widened on every side by `margin` of its longer side. With
-// `by_distance` the share falls with the distance from the mesh. `size_m` is the side of the frame.
+// The box of a face's `vertices` in the view, widened on every side by `margin` of its longer side.
+FaceRegion region_around(const Points& vertices, double margin);
+
+// The area of a face, in that region. With `by_distance` its share falls with the distance from the mesh.
+// `size_m` is the side of the frame.
 FaceArea face_area(const Points& vertices, const Triangles& faces, double margin, bool by_distance,
                    double size_m);
 
