@@ -145,6 +145,8 @@ def build_bundle(options: BuildOptions) -> list[ExportedGraph]:
         graphs.append(_export_segmentation(options.segmentation, options.photographs, options.store))
         segment = _segmenter(graphs[0].model)
         pictures = [cut_out(picture, segment, SEGMENTATION_SIZE_PX) for picture in pictures]
+    if not options.verify:
+        pictures = []  # nobody asks what torch makes of them
     for name, trained in (("shape_encoder", shape), ("color_encoder", color)):
         graphs.append(_export_encoder(name, trained, pictures, frame, options.store))
     heads = {"shape": shape.network.head, "color": color.network.head}
@@ -171,7 +173,9 @@ def build_bundle(options: BuildOptions) -> list[ExportedGraph]:
         graphs += faces.graphs
     files |= licenses
     if options.face is not None:
-        graphs += add_face_parts(manifest, files, options.face, options.photographs, options.store)
+        graphs += add_face_parts(
+            manifest, files, options.face, options.photographs, options.store, options.verify
+        )
     graphs = _completed(manifest, files, graphs, options.formats, options.verify)
     write_bundle(options.out, manifest, files, options.check)
     return graphs
@@ -204,7 +208,7 @@ def extend_bundle(
         files |= faces.files()
         graphs += faces.graphs
     if face is not None:
-        graphs += add_face_parts(manifest, files, face, photographs, store)
+        graphs += add_face_parts(manifest, files, face, photographs, store, verify)
     graphs = _completed(manifest, files, graphs, formats, verify)
     write_bundle(bundle, manifest, files, check)
     return graphs

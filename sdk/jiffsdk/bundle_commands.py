@@ -82,11 +82,11 @@ def _verify(parsed: argparse.Namespace) -> None:
     if parsed.json:
         print(json.dumps(asdict(report)))
         return
-    print(f"{'graph':24} {'engine':30} {'inputs':11}  max error  relative   ms here")
+    print(f"{'graph':24} {'engine':30} {'inputs':11}  max error  relative       rms   ms here")
     for graph in report.graphs:
         engine = f"{graph.engine} {graph.device} {graph.precision}"
-        errors = f"{graph.max_abs_error:9.1e} {graph.max_rel_error:9.1e} {graph.ms:9.1f}"
-        print(f"{graph.graph:24} {engine:30} {graph.inputs:11}  {errors}")
+        errors = f"{graph.max_abs_error:9.1e} {graph.max_rel_error:9.1e} {graph.rms_rel_error:9.1e}"
+        print(f"{graph.graph:24} {engine:30} {graph.inputs:11}  {errors} {graph.ms:9.1f}")
     for surface in report.surfaces:
         engine = f"{surface.engine} {surface.device} {surface.precision}"
         print(
