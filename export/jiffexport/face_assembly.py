@@ -112,9 +112,7 @@ def add_face_parts(
     }
     sections: Manifest = {"face": face}
     if fine is not None:
-        encoder = _export_fine_encoder(
-            fine, pictures if verify else [], _segmenter(manifest, files), store
-        )
+        encoder = _export_fine_encoder(fine, pictures if verify else [], _segmenter(manifest, files), store)
         color_volume = _export_color_volume(fine, meshes, store)
         graphs += [encoder, *color_volume.graphs.values()]
         sections["fine_color"] = _describe_fine_color(fine.network, encoder)

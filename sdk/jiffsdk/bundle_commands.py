@@ -38,6 +38,7 @@ def add_commands(commands: Any, default_bundle: str) -> None:
         "verify", help="compare the graphs and reconstructions of a bundle between all engines that run here"
     )
     verify.add_argument("--record", type=Path, help=argparse.SUPPRESS)  # what the exporter verifies with
+    verify.add_argument("--judge-int8", action="store_true", help=argparse.SUPPRESS)  # what it leaves out
     verify.set_defaults(run=_verify)
 
     bench = commands.add_parser("bench", help="latency of a bundle's graphs on all engines that run here")
@@ -77,6 +78,9 @@ def _verify(parsed: argparse.Namespace) -> None:
     if parsed.record is not None:
         seen, _ = verification.record(parsed.bundle, photographs, parsed.resolution)
         np.savez(parsed.record, **_flat(verification.with_noise(parsed.bundle, seen)))
+        return
+    if parsed.judge_int8:
+        print(json.dumps(verification.judge_int8(parsed.bundle, photographs, parsed.resolution)))
         return
     report = verification.verify(parsed.bundle, photographs, parsed.resolution)
     if parsed.json:

@@ -92,8 +92,8 @@ class EngineOptions:
     device : str
         ``"cpu"`` or ``"cuda"``.
     precision : str
-        What the networks compute in: ``"fp32"``, ``"fp16"`` or ``"bf16"``. Which of them an engine has on a
-        device is in docs/export.md; one that it has not is an error.
+        What the networks compute in: ``"fp32"``, ``"fp16"``, ``"bf16"`` or ``"int8"``. Which of them an
+        engine has on a device is in docs/export.md; one that it has not is an error.
 
     Raises
     ------

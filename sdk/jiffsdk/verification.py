@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from . import _core, engines
 from .engines.base import Array, Engine, Graph, Tensor
-from .engines.variants import formats_of, graph_files
+from .engines.variants import files_in_int8, formats_of, graph_files
 from .errors import EmptySurfaceError, EngineError, ImageError, MaskError, NoPersonError, OptionError
 from .options import ReconstructionOptions
 from .reconstructor import Reconstructor
@@ -29,6 +29,7 @@ REFERENCE = ("onnxruntime", "cpu", "fp32")
 _CANDIDATES = [
     ("openvino", "cpu", "fp32", None),
     ("openvino", "cpu", "bf16", None),
+    ("openvino", "cpu", "int8", "onnx"),
     ("onnxruntime", "cpu", "fp16", "onnx"),
     ("torchscript", "cpu", "fp32", "torchscript"),
     ("onnxruntime", "cuda", "fp32", None),
@@ -42,8 +43,8 @@ _CANDIDATES = [
 
 FP32_TOLERANCE = 1e-3
 """Of a graph in float32: its largest error, relative to its output's magnitude."""
-HALF_TOLERANCE = 2e-2
-"""In half precision: the root of its mean squared error. A matte's rim is steep, so that a few of its pixels
+REDUCED_TOLERANCE = {"fp16": 2e-2, "bf16": 2e-2, "int8": 5e-2}
+"""In less: the root of its mean squared error. A matte's rim is steep, so that a few of its pixels
 are far off; what that does to the mesh is judged by the mesh."""
 LEAST_MAGNITUDE = 1e-3
 """An output that is as good as zero, as the matte of an empty picture, counts as this large."""
@@ -220,6 +221,50 @@ def verify(bundle: str | os.PathLike[str], photographs: Sequence[str], resolutio
     return report
 
 
+class _OneInInt8(Engine):
+    """Float32, but for one graph."""
+
+    name = "openvino"
+    precisions = ("int8",)
+
+    def __init__(self, file: str) -> None:
+        super().__init__(precision="int8")
+        self._file = file
+        self._single, self._reduced = (_engine(self.name, "cpu", each) for each in ("fp32", "int8"))
+
+    def _load(self, path: str) -> Graph:
+        return (self._reduced if Path(path).name == self._file else self._single).load(path)
+
+
+def judge_int8(
+    bundle: str | os.PathLike[str], photographs: Sequence[str], resolution: int
+) -> dict[str, str | None]:
+    """For each graph that a bundle has in 8 bits: what is wrong if it alone runs so; None if nothing is.
+
+    Raises
+    ------
+    OptionError
+        Without photographs.
+    """
+    if not photographs:
+        raise OptionError("8 bits are judged by photographs of people; give --photographs FILE ...")
+    _, expected = record(bundle, photographs, resolution)
+    answers: dict[str, str | None] = {}
+    for file in files_in_int8(Path(bundle)):
+        engine = _OneInInt8(file)
+        reconstruct = Reconstructor(bundle, engine)
+        answers[file] = None
+        for photograph, result in zip(photographs, expected, strict=True):
+            try:
+                _compare_results(
+                    engine, photograph, result, _outcome(reconstruct, photograph, resolution), resolution
+                )
+            except EngineError as error:
+                answers[file] = str(error)
+                break
+    return answers
+
+
 def measure(
     bundle: str | os.PathLike[str], photographs: Sequence[str], resolution: int, num_runs: int
 ) -> tuple[list[tuple[str, Engine, float]], list[Skipped]]:
@@ -281,7 +326,9 @@ def _compare_graph(engine: Engine, path: Path, examples: Sequence[Example], inpu
             max_abs = max(max_abs, float(errors.max()))
             max_rel = max(max_rel, float(errors.max()) / magnitude)
             rms_rel = max(rms_rel, float(np.sqrt(np.mean(errors**2, dtype=np.float64))) / magnitude)
-    judged, allowed = (max_rel, FP32_TOLERANCE) if engine.precision == "fp32" else (rms_rel, HALF_TOLERANCE)
+    judged, allowed = max_rel, FP32_TOLERANCE
+    if engine.precision != "fp32":
+        judged, allowed = rms_rel, REDUCED_TOLERANCE[engine.precision]
     if judged > allowed:
         raise EngineError(
             f"graph '{path.name}' on {_described(engine)} differs by {judged:.2e} of its output from "

@@ -109,6 +109,20 @@ def compute_in_int8(model: onnx.ModelProto, ranges: Mapping[str, Range]) -> onnx
     return shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
 
 
+def count_multiply_adds(model: onnx.ModelProto) -> int:
+    """Of the convolutions that `compute_in_int8` takes."""
+    model = fold_constants(model)
+    weights = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    values = {v.name: static_shape(v) for v in (*model.graph.output, *model.graph.value_info)}
+    return sum(
+        _multiply_adds(values[node.output[0]], weights[node.input[1]]) for node in _convolutions(model)
+    )
+
+
+def _multiply_adds(output: tuple[int, ...] | None, weight: tuple[int, ...]) -> int:
+    return 0 if output is None else int(np.prod(output)) * int(np.prod(weight[1:]))
+
+
 def _convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     """The convolutions that are worth it."""
     graph = model.graph
@@ -118,11 +132,7 @@ def _convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     for node in graph.node:
         if node.op_type != "Conv" or node.input[1] not in constants or node.input[0] in constants:
             continue
-        given = shapes.get(node.output[0])
-        if given is None:
-            continue
-        multiply_adds = int(np.prod(given)) * int(np.prod(constants[node.input[1]][1:]))
-        if multiply_adds >= MIN_MULTIPLY_ADDS:
+        if _multiply_adds(shapes.get(node.output[0]), constants[node.input[1]]) >= MIN_MULTIPLY_ADDS:
             found.append(node)
     return found
 

@@ -12,6 +12,7 @@ import openvino
 
 from ..errors import EngineError
 from .base import Array, Engine, Graph, Shape, Tensor
+from .variants import decides_places, find_int8
 
 
 def _shape(partial: Any) -> Shape:
@@ -38,10 +39,14 @@ class OpenVinoGraph(Graph):
 
 
 class OpenVinoEngine(Engine):
-    """Computes in float32 unless asked otherwise: the measured errors of a bundle hold there."""
+    """Computes in float32 unless asked otherwise: the measured errors of a bundle hold there.
+
+    In bf16 the graphs that decide where things are still compute in float32 (`decides_places`); in int8 all
+    that the bundle has no such form of.
+    """
 
     name = "openvino"
-    precisions = ("fp32", "bf16")
+    precisions = ("fp32", "bf16", "int8")
 
     def __init__(self, num_threads: int | None = None, device: str = "cpu", precision: str = "fp32") -> None:
         super().__init__(num_threads, device, precision)
@@ -50,10 +55,15 @@ class OpenVinoEngine(Engine):
             raise EngineError(
                 "this CPU does not compute in bf16 (it needs AVX-512 BF16 or AMX); ask for precision='fp32'"
             )
-        hint = {"fp32": "f32", "bf16": "bf16"}[precision]
+        hint = "bf16" if precision == "bf16" else "f32"
         self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
         if num_threads is not None:
             self._settings["INFERENCE_NUM_THREADS"] = num_threads
 
     def _load(self, path: str) -> Graph:
-        return OpenVinoGraph(Path(path).name, self._core.compile_model(path, "CPU", self._settings))
+        settings, file = self._settings, path
+        if self.precision == "bf16" and decides_places(path):
+            settings = settings | {"INFERENCE_PRECISION_HINT": "f32"}
+        if self.precision == "int8":
+            file = str(find_int8(path))
+        return OpenVinoGraph(Path(path).name, self._core.compile_model(file, "CPU", settings))
