@@ -45,17 +45,18 @@ def measure_ranges(
         Without examples.
     """
     model = fold_constants(model)
-    names = {node.input[0] for node in _convolutions(model)}
-    inputs, outputs = ({v.name for v in side} for side in (model.graph.input, model.graph.output))
-    for name in sorted(names - inputs - outputs):
-        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
-    model = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    names = sorted({node.input[0] for node in _convolutions(model)})
+    for name in names:
+        for operator in ("ReduceMin", "ReduceMax"):
+            target = f"{name}__{operator}"
+            model.graph.node.append(helper.make_node(operator, [name], [target], keepdims=0))
+            model.graph.output.append(helper.make_tensor_value_info(target, TensorProto.FLOAT, ()))
     run = compile_graph(model.SerializeToString())
     ranges: dict[str, Range] = {}
     for given in examples:
-        values = {**given, **run(given)}
+        values = run(given)
         for name in names:
-            low, high = float(values[name].min()), float(values[name].max())
+            low, high = (float(values[f"{name}__{operator}"]) for operator in ("ReduceMin", "ReduceMax"))
             old_low, old_high = ranges.get(name, (low, high))
             ranges[name] = (min(low, old_low), max(high, old_high))
     if not ranges and names:
