@@ -40,10 +40,11 @@ EngineRequest engine_request(const jiff_reconstructor_options* options) {
         refuse("reserved of 'options' is " + std::to_string(given.reserved) +
                "; start from JIFF_RECONSTRUCTOR_OPTIONS_INIT");
     }
-    EngineRequest request{"auto", {}};
+    EngineRequest request{"auto", {}, Precision::kFp32};
     if (given.engine != nullptr) request.name = given.engine;
     if (given.device != nullptr) request.options.device = given.device;
     if (given.precision != nullptr) request.options.precision = given.precision;
+    if (request.options.precision == "bf16") request.precision = Precision::kBf16;
     request.options.num_threads = given.num_threads;
     return request;
 }

@@ -126,6 +126,10 @@ def _parser() -> argparse.ArgumentParser:
         "--engine", default=engines.AUTO, help=f"one of: {', '.join([engines.AUTO, *engines.NAMES])}"
     )
     reconstruct.add_argument("--threads", type=int, help="threads of the engine")
+    reconstruct.add_argument(
+        "--precision",
+        help="what networks and heads compute in: fp32 (if not given), or bf16 where the CPU has it",
+    )
     return parser
 
 
