@@ -176,7 +176,8 @@ void bind_pipeline(py::module_& module) {
     bind_face_result(module);
     bind_result(module);
     py::class_<Reconstructor>(module, "Reconstructor")
-        .def(py::init(&make_reconstructor), py::arg("bundle"), py::arg("engine"), py::arg("precision") = "fp32")
+        .def(py::init(&make_reconstructor), py::arg("bundle"), py::arg("engine"),
+             py::arg("precision") = "auto")
         .def("reconstruct", &reconstruct, py::arg("rgb"), py::arg("mask"), py::arg("options"),
              py::arg("progress"));
 }

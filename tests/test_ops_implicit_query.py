@@ -340,7 +340,7 @@ def test_arguments_that_do_not_fit_are_named() -> None:
         _core.ImplicitQuery(random_layers([4, 8, 1]), num_point_features=-2)
     with pytest.raises(_core.Error, match="activation must be 'sigmoid' or 'tanh', got 'relu'"):
         _core.ImplicitQuery(random_layers([4, 8, 1]), 1.0, "relu")
-    with pytest.raises(_core.Error, match="precision must be 'fp32' or 'bf16', got 'fp16'"):
+    with pytest.raises(_core.Error, match="precision must be 'auto', 'fp32' or 'bf16', got 'fp16'"):
         _core.ImplicitQuery(random_layers([4, 8, 1]), precision="fp16")
 
 

@@ -1,6 +1,7 @@
 #include "api/options.h"
 
 #include "api/structures.h"
+#include "core/cpu_features.h"
 #include "core/status.h"
 
 namespace jiff::api {
@@ -43,8 +44,10 @@ EngineRequest engine_request(const jiff_reconstructor_options* options) {
     EngineRequest request{"auto", {}, Precision::kFp32};
     if (given.engine != nullptr) request.name = given.engine;
     if (given.device != nullptr) request.options.device = given.device;
-    if (given.precision != nullptr) request.options.precision = given.precision;
-    if (request.options.precision == "bf16") request.precision = Precision::kBf16;
+    const std::string precision = given.precision == nullptr ? "auto" : given.precision;
+    if (precision != "auto") request.options.precision = precision;
+    // What only engines have leaves the heads in float32.
+    request.precision = precision_named(precision == "auto" || precision == "bf16" ? precision : "fp32");
     request.options.num_threads = given.num_threads;
     return request;
 }

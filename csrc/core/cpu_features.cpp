@@ -52,7 +52,11 @@ SimdLevel choose_simd_level() {
 Precision precision_named(const std::string& name) {
     if (name == "fp32") return Precision::kFp32;
     if (name == "bf16") return Precision::kBf16;
-    throw Error(ErrorCode::kInvalidArgument, "precision must be 'fp32' or 'bf16', got '" + name + "'");
+    if (name == "auto") {
+        return choose_simd_level() == SimdLevel::kAvx512Bf16 ? Precision::kBf16 : Precision::kFp32;
+    }
+    throw Error(ErrorCode::kInvalidArgument,
+                "precision must be 'auto', 'fp32' or 'bf16', got '" + name + "'");
 }
 
 void require_precision(Precision precision) {
@@ -60,9 +64,9 @@ void require_precision(Precision precision) {
     const bool is_forced = supported_simd_levels().back() == SimdLevel::kAvx512Bf16;
     throw Error(ErrorCode::kEngine,
                 is_forced ? "JIFF_SIMD_LEVEL is '" + std::string(name(choose_simd_level())) +
-                                "', which does not compute in bf16; unset it, or ask for precision fp32"
+                                "', which does not compute in bf16; unset it, or ask for precision 'fp32'"
                           : "this processor does not compute in bf16 (it needs AVX-512 BF16); ask for "
-                            "precision fp32");
+                            "precision 'fp32'");
 }
 
 }  // namespace jiff

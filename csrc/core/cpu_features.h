@@ -19,7 +19,8 @@ std::vector<SimdLevel> supported_simd_levels();
 // read at each call. Throws Error(kInvalidArgument) when that name is unknown or not supported here.
 SimdLevel choose_simd_level();
 
-// "fp32" or "bf16". Throws Error(kInvalidArgument) on another name.
+// "fp32", "bf16", or "auto": bf16 where the kernels of choose_simd_level() gain by it. Throws
+// Error(kInvalidArgument) on another name.
 Precision precision_named(const std::string& name);
 
 // Throws Error(kEngine) when the kernels of choose_simd_level() do not compute in `precision` any faster

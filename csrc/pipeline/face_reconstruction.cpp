@@ -84,8 +84,8 @@ FaceReconstruction::FaceReconstruction(const Bundle& bundle, Engine& engine, Pre
       shape_features_(bundle.face->shape_features),
       region_margin_(bundle.face->region_margin) {
     if (!bundle.face->color) return;
-    color_.emplace(
-        Color{ColorVolumeEncoder(bundle.face->color->volume, engine), JointQuery(bundle.face->color->head, precision)});
+    color_.emplace(Color{ColorVolumeEncoder(bundle.face->color->volume, engine),
+                         JointQuery(bundle.face->color->head, precision)});
 }
 
 FaceResult FaceReconstruction::fit(const FramedPerson& person, const PointFunction& body,

@@ -11,7 +11,7 @@ from .errors import OptionError
 RESOLUTIONS = tuple(range(32, 1025, 32))
 FACE_CHOICES = ("auto", "off")
 FACE_BLENDS = ("region", "distance")
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("auto", "fp32", "bf16")
 
 
 def _whole_number(name: str, value: object) -> int:
@@ -95,8 +95,8 @@ class EngineOptions:
         ``"cpu"`` or ``"cuda"``.
     precision : str
         What the networks compute in: ``"fp32"``, ``"fp16"`` or ``"bf16"``. Which of them an engine has on a
-        device is in docs/export.md; one that it has not is an error. The heads, which run on the CPU beside
-        the engine, follow in ``"bf16"`` and compute in float32 otherwise.
+        device is in docs/export.md; one that it has not is an error. The heads run on the CPU beside the
+        engine; `Reconstructor` says in what.
 
     Raises
     ------

@@ -34,11 +34,11 @@ class Reconstructor:
         of your own is taken as it is.
     num_threads : int or None
         Threads of the engine, as in `EngineOptions`.
-    precision : str or None
-        ``"fp32"`` or ``"bf16"``: what the engine and the implicit functions compute in; goes before the one
-        in `EngineOptions`. bf16 is about twice as fast where the CPU has AVX-512 BF16, and the surface
-        moves by a few hundredths of a lattice cell (docs/performance.md). None is ``"fp32"``. An engine of
-        your own keeps its precision.
+    precision : str
+        ``"fp32"`` or ``"bf16"``: what the heads, and an engine that is made here, compute in; it goes before
+        the one in `EngineOptions`. ``"auto"``: heads in bf16 where the CPU has AVX-512 BF16, which halves
+        their time and moves the surface by less than a hundredth of a lattice cell in the mean; the engine
+        as `EngineOptions` says. Networks in bf16 move it by up to a quarter (docs/performance.md).
 
     Raises
     ------
@@ -62,27 +62,24 @@ class Reconstructor:
         bundle: str | os.PathLike[str] | None = None,
         engine: str | EngineOptions | engines.Engine = "auto",
         num_threads: int | None = None,
-        precision: str | None = None,
+        precision: str = "auto",
     ) -> None:
-        if precision is not None:
-            one_of("precision", precision, PRECISIONS)
+        one_of("precision", precision, PRECISIONS)
         if isinstance(engine, engines.Engine):
             self._engine = engine
         else:
             options = engine if isinstance(engine, EngineOptions) else EngineOptions(engine)
             if num_threads is not None:
                 options = replace(options, num_threads=num_threads)
-            if precision is not None:
+            if precision != "auto":
                 options = replace(options, precision=precision)
             self._engine = engines.create(
                 options.name, options.num_threads, options.device, options.precision
             )
-            precision = options.precision
         with core_errors():
             self._bundle = _core.load_bundle(os.fspath(DEFAULT_BUNDLE if bundle is None else bundle))
-            self._core = _core.Reconstructor(
-                self._bundle, self._engine, "bf16" if precision == "bf16" else "fp32"
-            )
+            self._core = _core.Reconstructor(self._bundle, self._engine, precision)
+            self._precision = _core.precision_of(precision)
 
     @property
     def bundle(self) -> _core.Bundle:
@@ -93,6 +90,11 @@ class Reconstructor:
     def engine(self) -> str:
         """Name of the engine that runs the networks."""
         return self._engine.name
+
+    @property
+    def precision(self) -> str:
+        """What the heads compute in: ``"fp32"`` or ``"bf16"``."""
+        return self._precision
 
     def __repr__(self) -> str:
         return f"Reconstructor(bundle={self._bundle.directory!r}, engine={self.engine!r})"
