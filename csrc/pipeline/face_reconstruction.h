@@ -43,8 +43,8 @@ struct FramedPerson {
 // The parts of a bundle's section "face", loaded once. May be used from several threads.
 class FaceReconstruction {
   public:
-    // `bundle` has a face; `precision` is of the heads. Throws what the engine throws, and Error(kBundle) when a graph has other tensors
-    // than the manifest says.
+    // `bundle` has a face; `precision` is of the heads. Throws what the engine throws, and Error(kBundle)
+    // when a graph has other tensors than the manifest says.
     FaceReconstruction(const Bundle& bundle, Engine& engine, Precision precision);
 
     // Finds, fits and places the face; stages detect_face, fit_face and align_face, as far as it goes.
