@@ -16,9 +16,9 @@ on a few batches and multiplied by their number.
 Ours runs `--repeats` times by turns with the baseline's parts; medians. Columns: milliseconds, ratio to the
 baseline; `bound`: the share of our time that the stage's multiply-adds would take at the machine's measured
 rate (heads: folded, at the ideal number of queries, in the precision that they have; encoders: all, float32).
-Peak memory is of a process of its own that makes this reconstruction. `--clock cpu`, the default, adds up the
-processor time of all threads: other work on the machine does not spoil it, nor is it counted how well either
-side uses several cores.
+Peak memory is of a process of its own that makes this reconstruction with as many threads. `--clock cpu`, the
+default, counts processor time, which other work on the machine does not spoil; it takes one thread a side,
+since threads that wait for others that do not run burn processor time.
 """
 
 from __future__ import annotations
@@ -435,11 +435,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="timed runs of ours (default 3)")
     parser.add_argument("--batches", type=int, default=4, help="timed of each of the baseline's heads")
     parser.add_argument("--full", action="store_true", help="run all of the baseline's queries")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of each side")
+    parser.add_argument("--threads", type=int, default=1, help="of each side (default 1)")
     parser.add_argument("--clock", choices=["wall", "cpu"], default="cpu")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     arguments = parser.parse_args()
+    if arguments.clock == "cpu" and arguments.threads != 1:
+        parser.error("--clock cpu adds up the time of all threads, so it takes --threads 1")
     os.environ["JIFF_NUM_THREADS"] = str(arguments.threads)
 
     import torch
