@@ -248,6 +248,9 @@ def add_formats(
     """
     formats.check()
     manifest, files = read_bundle(bundle)
+    if formats.heads:
+        for head in head_entries(manifest):  # made anew
+            head.pop("graph", None)
     graphs = [
         ExportedGraph(
             name=Path(entry["file"]).stem,
@@ -264,9 +267,6 @@ def add_formats(
             raise BundleError("8 bits are chosen by what photographs become; leave out --no-verify")
         for entry in graph_entries(manifest):  # those there are judged anew
             entry["variants"] = [v for v in entry.get("variants", []) if v["precision"] != "int8"]
-    if formats.heads:
-        for head in head_entries(manifest):  # made anew
-            head.pop("graph", None)
     known = {entry["file"]: entry.copy() for entry in graph_entries(manifest)}
     graphs = _with_forms(manifest, files, graphs, formats, store)
     if formats.wants_int8 and judge is not None:
