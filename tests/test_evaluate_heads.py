@@ -165,7 +165,11 @@ def test_the_sdk_is_measured_without_and_with_its_face_and_a_face_that_is_not_us
     truth = measured.Truth.read(seen, head, model)
     off, auto, by_distance = measured.bundle_scores(reconstructor, truth, 128)
     assert off["offset_cm"] == pytest.approx(100 * NEARER_M, abs=0.05)
-    assert off["p2s"] < 0.05 and off["face_l2_own"] < 0.05 and off["face_l2_raw"] == pytest.approx(100 * NEARER_M, abs=0.05)
+    assert (
+        off["p2s"] < 0.05
+        and off["face_l2_own"] < 0.05
+        and off["face_l2_raw"] == pytest.approx(100 * NEARER_M, abs=0.05)
+    )
     assert auto["fit"] == by_distance["fit"] == "own"
     assert "no_face" in auto["error"] and "no_face" in by_distance["error"]
 

@@ -298,7 +298,8 @@ def evaluate_subject(
 
 
 SHAPE_COLUMNS = {
-    "face_l2": "face L2 (cm)", "face_l2_own": "face L2, own depth", "p2s": "head P2S (cm)", "chamfer": "head Chamfer (cm)", "normals": "normals",
+    "face_l2": "face L2 (cm)", "face_l2_own": "face L2, own depth", "p2s": "head P2S (cm)",
+    "chamfer": "head Chamfer (cm)", "normals": "normals",
     "face_l2_raw": "face L2, raw", "p2s_raw": "P2S, raw", "chamfer_raw": "Chamfer, raw",
     "face_missed": "face missed",
 }  # fmt: skip
