@@ -11,6 +11,7 @@ from .errors import OptionError
 RESOLUTIONS = tuple(range(32, 1025, 32))
 FACE_CHOICES = ("auto", "off")
 FACE_BLENDS = ("distance", "region")
+PRECISIONS = ("auto", "fp32", "bf16")
 
 
 def _whole_number(name: str, value: object) -> int:
@@ -20,7 +21,8 @@ def _whole_number(name: str, value: object) -> int:
         raise OptionError(f"{name} must be a whole number, got {value!r}") from None
 
 
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Raises OptionError unless `value` is allowed."""
     if value not in allowed:
         near = difflib.get_close_matches(str(value), allowed, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -72,8 +74,8 @@ class ReconstructionOptions:
         dilation_px = _whole_number("silhouette_dilation_px", self.silhouette_dilation_px)
         if not 0 <= dilation_px <= 4096:
             raise OptionError(f"silhouette_dilation_px must be from 0 to 4096, got {dilation_px}")
-        _one_of("face", self.face, FACE_CHOICES)
-        _one_of("face_blend", self.face_blend, FACE_BLENDS)
+        one_of("face", self.face, FACE_CHOICES)
+        one_of("face_blend", self.face_blend, FACE_BLENDS)
         object.__setattr__(self, "resolution", resolution)
         object.__setattr__(self, "silhouette_dilation_px", dilation_px)
 
@@ -93,7 +95,8 @@ class EngineOptions:
         ``"cpu"`` or ``"cuda"``.
     precision : str
         What the networks compute in: ``"fp32"``, ``"fp16"`` or ``"bf16"``. Which of them an engine has on a
-        device is in docs/export.md; one that it has not is an error.
+        device is in docs/export.md; one that it has not is an error. The heads run on the CPU beside the
+        engine; `Reconstructor` says in what.
 
     Raises
     ------
