@@ -22,6 +22,8 @@ NUM_VIEWS = 3
 GAP_PX = 6
 PHOTO_SHARE = 0.7
 """Of a cell's height, for the fitted face at most."""
+MESH_REACH = 1.2
+"""How far around the face's middle the mesh is shown, in heights of the face."""
 
 
 def photo_cell(path: Path, result: Reconstruction, cell_px: int) -> NDArray[np.uint8]:
@@ -43,11 +45,20 @@ def photo_cell(path: Path, result: Reconstruction, cell_px: int) -> NDArray[np.u
 
 
 def mesh_cells(result: Reconstruction, face: NDArray[np.floating], cell_px: int) -> NDArray[np.uint8]:
-    """The head in clay from three sides, and its front in colours; (cell_px, about 4 · cell_px, 3)."""
-    sheet = render_preview(result.vertices, result.faces, result.colors, cell_px, face)
+    """The head in clay from three sides, and its front in colours; (cell_px, 4 · cell_px, 3)."""
+    # Of the body only what is near the head: a view of the preview is as wide as the whole mesh.
+    middle, reach = (face.min(axis=0) + face.max(axis=0)) / 2, MESH_REACH * np.ptp(face[:, 1])
+    is_near = (np.abs(result.vertices - middle) <= reach).all(axis=1)
+    faces = result.faces[is_near[result.faces].all(axis=1)]
+    used, corners = np.unique(faces, return_inverse=True)
+    mesh = result.vertices[used], corners.reshape(-1, 3).astype(np.int32), result.colors[used]
+    sheet = render_preview(*mesh, cell_px, face)
     width_px = sheet.shape[1] // 4
     colors, clay = sheet[2 * cell_px : 3 * cell_px], sheet[3 * cell_px :]
-    return np.concatenate([clay[:, : NUM_VIEWS * width_px], colors[:, :width_px]], axis=1)
+    views = [clay[:, i * width_px :][:, :width_px] for i in range(NUM_VIEWS)] + [colors[:, :width_px]]
+    free_px = cell_px - width_px
+    sides = ((0, 0), (free_px // 2, free_px - free_px // 2), (0, 0))
+    return np.concatenate([np.pad(view, sides, constant_values=sheet[0, 0, 0]) for view in views], axis=1)
 
 
 def head_row(path: Path, reconstruct: Reconstructor, resolution: int, cell_px: int) -> NDArray[np.uint8]:
@@ -74,15 +85,6 @@ def head_row(path: Path, reconstruct: Reconstructor, resolution: int, cell_px: i
     return np.concatenate(parts, axis=1)
 
 
-def head_sheet(rows: list[NDArray[np.uint8]]) -> Image.Image:
-    """Rows of different widths below each other."""
-    width_px = max(row.shape[1] for row in rows)
-    padded = [
-        np.pad(row, ((0, 0), (0, width_px - row.shape[1]), (0, 0)), constant_values=255) for row in rows
-    ]
-    return Image.fromarray(np.concatenate(padded))
-
-
 def main(argv: list[str] | None = None) -> None:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
@@ -101,7 +103,7 @@ def main(argv: list[str] | None = None) -> None:
             print(error)
     if not rows:
         raise SystemExit("no face was used: nothing to show")
-    head_sheet(rows).save(arguments.out)
+    Image.fromarray(np.concatenate(rows)).save(arguments.out)
 
 
 if __name__ == "__main__":
