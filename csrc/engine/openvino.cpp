@@ -77,7 +77,7 @@ class OpenVinoGraph : public Graph {
             for (const auto& [tensor, port] : outputs_)
                 outputs.emplace(tensor, copy(request_.get_tensor(port)));
             // A reconstruction runs one graph after the other: all together would hold 200 MB. To take it
-            // anew costs a tenth of a run.
+            // anew costs 8 to 20 % of a run.
             model_.release_memory();
             return outputs;
         } catch (const ov::Exception& error) {
