@@ -13,7 +13,7 @@ CXX_FILES = $(shell find csrc bindings tests \( -name '*.h' -o -name '*.hpp' -o 
 EXAMPLES := $(wildcard examples/*.jpg examples/*.png)
 BENCHMARKS := $(wildcard benchmarks/*.py)
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint sanitize bench clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -36,6 +36,10 @@ lint: $(VENV)/.installed-lint  ## check style and types, change nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
+
+sanitize: $(VENV)/.installed-test  ## run the compiled code under AddressSanitizer, then ThreadSanitizer
+	$(BIN)/python tests/run_sanitized.py asan
+	$(BIN)/python tests/run_sanitized.py tsan
 
 bench: $(VENV)/.installed-test  ## time the operators and the pipeline on this machine
 	@set -e; for script in $(BENCHMARKS); do echo "$$script"; $(BIN)/python "$$script"; done
