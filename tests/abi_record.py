@@ -23,7 +23,7 @@ DECLARATIONS_FILE = ROOT / "tests" / "abi" / "declarations.txt"
 LAYOUT_FILE = ROOT / "tests" / "abi" / "layout_64bit.json"
 DUMP_FILE = ROOT / "tests" / "abi" / "libjiff_x86_64.abi"
 
-Layout = dict[str, dict[str, int]]
+Layout = dict[str, dict[str, list[int]]]
 
 
 def declarations(include_dir: Path) -> str:
@@ -45,12 +45,13 @@ def declarations(include_dir: Path) -> str:
 
 
 def structure_layout(include_dir: Path) -> Layout:
-    """Size of every structure and offset of every field, in bytes, as a C compiler sees the header."""
+    """Begin and end of every field in its structure, and of the whole, in bytes, as a C compiler sees them."""
     lines = []
     for name, structure in c_api.STRUCTURES.items():
-        lines.append(f'printf("{name} size %zu\\n", sizeof({name}));')
+        lines.append(f'printf("{name} whole 0 %zu\\n", sizeof({name}));')
         for field, *_ in structure._fields_:
-            lines.append(f'printf("{name} {field} %zu\\n", offsetof({name}, {field}));')
+            begin, size = f"offsetof({name}, {field})", f"sizeof((({name}*)0)->{field})"
+            lines.append(f'printf("{name} {field} %zu %zu\\n", {begin}, {begin} + {size});')
     source = "#include <stddef.h>\n#include <stdio.h>\n#include <jiff/jiff.h>\nint main(void) {\n"
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "layout.c").write_text(source + "\n".join(lines) + "\nreturn 0;\n}\n")
@@ -59,8 +60,8 @@ def structure_layout(include_dir: Path) -> Layout:
         printed = run(program)
     layout: Layout = {}
     for line in printed.splitlines():
-        name, field, number = line.split()
-        layout.setdefault(name, {})[field] = int(number)
+        name, field, begin, end = line.split()
+        layout.setdefault(name, {})[field] = [int(begin), int(end)]
     return layout
 
 
@@ -77,7 +78,7 @@ def main() -> None:
     installed = build_and_install(Path(sys.argv[1]).resolve())
     include_dir = installed.prefix / "include"
     DECLARATIONS_FILE.write_text(declarations(include_dir))
-    LAYOUT_FILE.write_text(json.dumps(structure_layout(include_dir), indent=1) + "\n")
+    LAYOUT_FILE.write_text(json.dumps(structure_layout(include_dir)) + "\n")
     if shutil.which("abidw") is None:
         sys.exit("declarations and layout are recorded; for the dump install abidw (Debian: abigail-tools)")
     dump(installed, DUMP_FILE)
