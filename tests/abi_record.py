@@ -45,7 +45,7 @@ def declarations(include_dir: Path) -> str:
 
 
 def structure_layout(include_dir: Path) -> Layout:
-    """Begin and end of every field in its structure, and of the whole, in bytes, as a C compiler sees them."""
+    """Where every field of a structure begins and ends, in bytes, and the whole, as a C compiler sees it."""
     lines = []
     for name, structure in c_api.STRUCTURES.items():
         lines.append(f'printf("{name} whole 0 %zu\\n", sizeof({name}));')
@@ -78,7 +78,8 @@ def main() -> None:
     installed = build_and_install(Path(sys.argv[1]).resolve())
     include_dir = installed.prefix / "include"
     DECLARATIONS_FILE.write_text(declarations(include_dir))
-    LAYOUT_FILE.write_text(json.dumps(structure_layout(include_dir)) + "\n")
+    rows = [f' "{name}": {json.dumps(fields)}' for name, fields in structure_layout(include_dir).items()]
+    LAYOUT_FILE.write_text("{\n" + ",\n".join(rows) + "\n}\n")
     if shutil.which("abidw") is None:
         sys.exit("declarations and layout are recorded; for the dump install abidw (Debian: abigail-tools)")
     dump(installed, DUMP_FILE)
