@@ -50,7 +50,7 @@ def test_engines_are_listed_and_named_in_the_build_info(library: Library) -> Non
     version = library.jiff_version().decode()
     assert version == jiffsdk.__version__
     assert info.startswith(f"jiff {version}, ") and ", openvino 20" in info
-    assert info.split(", ")[2] in ("portable", "avx2", "avx512")
+    assert info.split(", ")[2] in ("portable", "avx2", "avx512", "avx512_bf16")
 
 
 def test_status_names_are_those_of_the_header(library: Library) -> None:
@@ -387,7 +387,7 @@ def test_face_is_the_one_in_python(library: Library, tmp_path: Path, blend: str)
         image_view(picture),
         image_view(mask),
         resolution=RESOLUTION,
-        face_blend=int(blend == "distance"),
+        face_blend=int(blend == "region"),
     )
     assert_same_mesh(library, handle, expected)
     status, mesh = c_char_p(), Mesh()

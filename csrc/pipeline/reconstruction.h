@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/precision.h"
 #include "core/progress.h"
 #include "engine/engine.h"
 #include "pipeline/bundle.h"
@@ -25,7 +26,7 @@ struct PhotoView {
 
 // How the face head's answers join the body head's: alone in the face region (paper Sec. 4.5), or there by a
 // share that falls with the distance from the face mesh (docs/conventions.md, "Face region").
-enum class FaceBlend { kRegion, kDistance };
+enum class FaceBlend { kDistance, kRegion };
 
 struct ReconstructOptions {
     int resolution = 256;  // cells along a side of the frame: 32 … 1024, a multiple of 32
@@ -33,7 +34,7 @@ struct ReconstructOptions {
     bool dense = false;              // evaluate every lattice point: slow, for checking
     int silhouette_dilation_px = 8;  // in the frame image; columns outside are empty
     bool use_face = true;            // where the bundle has a face, and the photo too
-    FaceBlend face_blend = FaceBlend::kRegion;
+    FaceBlend face_blend = FaceBlend::kDistance;
 };
 
 struct Reconstruction {
@@ -52,9 +53,11 @@ struct Reconstruction {
 // `reconstruct` may be called from several threads.
 class Reconstructor {
   public:
-    // Throws what the engine throws, and Error(kBundle) when a graph has other tensors than the manifest
-    // says.
-    Reconstructor(Bundle bundle, const std::shared_ptr<Engine>& engine);
+    // `precision` is what the heads compute in; the engine has its own. Throws what the engine throws,
+    // Error(kBundle) when a graph has other tensors than the manifest says, and Error(kEngine) where the
+    // processor does not compute in `precision`.
+    Reconstructor(Bundle bundle, const std::shared_ptr<Engine>& engine,
+                  Precision precision = Precision::kFp32);
     ~Reconstructor();
 
     // A face that cannot be used is no error: the result says why. Throws Error: kInvalidArgument,

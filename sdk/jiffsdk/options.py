@@ -10,7 +10,8 @@ from .errors import OptionError
 
 RESOLUTIONS = tuple(range(32, 1025, 32))
 FACE_CHOICES = ("auto", "off")
-FACE_BLENDS = ("region", "distance")
+FACE_BLENDS = ("distance", "region")
+PRECISIONS = ("auto", "fp32", "bf16")
 
 
 def _whole_number(name: str, value: object) -> int:
@@ -20,7 +21,8 @@ def _whole_number(name: str, value: object) -> int:
         raise OptionError(f"{name} must be a whole number, got {value!r}") from None
 
 
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Raises OptionError unless `value` is allowed."""
     if value not in allowed:
         near = difflib.get_close_matches(str(value), allowed, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -45,8 +47,8 @@ class ReconstructionOptions:
         ``"auto"``: the face shapes the mesh where the bundle has a face and the photograph shows one; what
         came of it is in `Reconstruction.face`. ``"off"``: the body head alone.
     face_blend : str
-        ``"region"``: in the rectangle around the face its head answers alone, but for a narrow border.
-        ``"distance"``: by a share that falls with the distance from the fitted face.
+        How the face's head joins the body's in the rectangle around the face. ``"distance"``: by a share that
+        falls with the distance from the fitted face. ``"region"``: it answers alone, but for a narrow border.
 
     Raises
     ------
@@ -59,7 +61,7 @@ class ReconstructionOptions:
     dense: bool = False
     silhouette_dilation_px: int = 8
     face: str = "auto"
-    face_blend: str = "region"
+    face_blend: str = "distance"
 
     def __post_init__(self) -> None:
         resolution = _whole_number("resolution", self.resolution)
@@ -72,8 +74,8 @@ class ReconstructionOptions:
         dilation_px = _whole_number("silhouette_dilation_px", self.silhouette_dilation_px)
         if not 0 <= dilation_px <= 4096:
             raise OptionError(f"silhouette_dilation_px must be from 0 to 4096, got {dilation_px}")
-        _one_of("face", self.face, FACE_CHOICES)
-        _one_of("face_blend", self.face_blend, FACE_BLENDS)
+        one_of("face", self.face, FACE_CHOICES)
+        one_of("face_blend", self.face_blend, FACE_BLENDS)
         object.__setattr__(self, "resolution", resolution)
         object.__setattr__(self, "silhouette_dilation_px", dilation_px)
 
@@ -92,8 +94,9 @@ class EngineOptions:
     device : str
         ``"cpu"`` or ``"cuda"``.
     precision : str
-        What the networks compute in: ``"fp32"``, ``"fp16"`` or ``"bf16"``. Which of them an engine has on a
-        device is in docs/export.md; one that it has not is an error.
+        What the networks compute in: ``"fp32"``, ``"fp16"``, ``"bf16"`` or ``"int8"``. Which of them an
+        engine has on a device is in docs/export.md; one that it has not is an error. The heads run on the
+        CPU beside the engine; `Reconstructor` says in what.
 
     Raises
     ------

@@ -163,7 +163,9 @@ typedef struct jiff_reconstructor_options {
     size_t struct_size;
     const char* engine;    /* of jiff_engines(); null or "auto": the first of them */
     const char* device;    /* null or "cpu" */
-    const char* precision; /* null or "f32"; "bf16" and "f16" where the processor computes in them */
+    const char* precision; /* "f32", or "bf16" and "f16" where the processor computes in them; in bf16 the
+                              heads, which this library runs itself, do so too. Null or "auto": networks in
+                              f32, heads in bf16 where the processor has it */
     int32_t num_threads;   /* of the engine: 1 to 1024; 0: the engine's choice. The kernels of this library
                               take as many as the environment variable JIFF_NUM_THREADS says. */
     int32_t reserved;
@@ -231,8 +233,8 @@ typedef int32_t (*jiff_progress_callback)(const char* stage, float fraction, voi
 
 /* How the face head's answers join the body head's. */
 enum {
-    JIFF_FACE_REGION = 0,  /* alone in the face region (paper Sec. 4.5) */
-    JIFF_FACE_DISTANCE = 1 /* there by a share that falls with the distance from the face mesh */
+    JIFF_FACE_DISTANCE = 0, /* by a share that falls with the distance from the face mesh */
+    JIFF_FACE_REGION = 1    /* alone in the face region (paper Sec. 4.5) */
 };
 
 typedef struct jiff_reconstruct_options {
@@ -243,7 +245,7 @@ typedef struct jiff_reconstruct_options {
     int32_t silhouette_dilation_px;  /* how far outside the silhouette the surface may lie, in pixels of the
                                         frame image: 1 to 4096; 0: 8; -1: not at all */
     int32_t ignore_face;             /* 1: the body's network makes the face too */
-    int32_t face_blend;              /* JIFF_FACE_REGION or JIFF_FACE_DISTANCE */
+    int32_t face_blend;              /* JIFF_FACE_DISTANCE or JIFF_FACE_REGION */
     jiff_progress_callback progress; /* or null */
     void* user_data;                 /* for `progress` */
 } jiff_reconstruct_options;
