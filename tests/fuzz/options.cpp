@@ -61,7 +61,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Given<jiff_reconstructor_options> engine(data, size);
     if (engine.holds(sizeof(jiff_reconstructor_options))) {
         // Text must be text: any address would rightly crash.
-        static const char* const kTexts[] = {nullptr, "", "auto", "openvino", "cpu", "f32", "bf16", "\xff\xfe"};
+        static const char* const kTexts[] = {nullptr, "",    "auto", "openvino",
+                                             "cpu",   "f32", "bf16", "\xff\xfe"};
         const auto choose = [&](std::size_t index) { return kTexts[index < size ? data[index] % 8 : 0]; };
         engine.get()->engine = choose(8);
         engine.get()->device = choose(16);
