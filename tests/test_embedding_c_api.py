@@ -17,6 +17,7 @@ import jiffsdk
 from c_api import Image, Library, Mesh, StatusError, image_view
 from face_photographs import example
 from figures import as_bytes, disc, person, photograph
+from jiffsdk import _core
 from jiffsdk.reconstructor import DEFAULT_BUNDLE
 from synthetic_bundle import read_manifest, write_bundle, write_manifest
 from synthetic_face import add_face
@@ -212,6 +213,20 @@ def test_progress_never_decreases_and_cancels(library: Library, loaded: c_void_p
     with pytest.raises(StatusError, match="cancelled by its progress callback during 'extract'") as caught:
         library.reconstruct(loaded, image_view(rgb), image_view(mask), resolution=64, progress=cancel)
     assert caught.value.status == "JIFF_CANCELLED"
+
+
+@pytest.mark.skipif(not DEFAULT_BUNDLE.is_dir(), reason="this checkout ships no default bundle")
+@pytest.mark.skipif(
+    "avx512_bf16" not in _core.supported_simd_levels(), reason="this processor does not compute in bf16"
+)
+def test_mesh_in_bf16_is_the_one_in_python(library: Library) -> None:
+    """Also where rounding would move everything: mask, detector and fit compute in float32 in both."""
+    picture = np.array(example("astronaut"))
+    expected = jiffsdk.Reconstructor(DEFAULT_BUNDLE, precision="bf16")(picture, resolution=64)
+    assert expected.face.is_used
+    reconstructor = library.create(library.open_bundle(DEFAULT_BUNDLE), precision=b"bf16")
+    handle = library.reconstruct(reconstructor, image_view(picture), resolution=64)
+    assert_same_mesh(library, handle, expected)
 
 
 def refused(status: str, *needles: str) -> Any:

@@ -32,6 +32,8 @@ class Engine {
     virtual std::string format() const { return "onnx"; }
     // Loads the graph file at `path`. Throws Error(kEngine) naming the file.
     virtual std::unique_ptr<Graph> load(const std::string& path) = 0;
+    // The same for a graph that must not be rounded to the precision that the engine was asked for.
+    virtual std::unique_ptr<Graph> load_unrounded(const std::string& path) { return load(path); }
 };
 
 }  // namespace jiff

@@ -115,16 +115,24 @@ class OpenVinoEngine : public Engine {
 
     std::string name() const override { return "openvino"; }
 
-    std::unique_ptr<Graph> load(const std::string& path) override {
+    std::unique_ptr<Graph> load(const std::string& path) override { return compiled(path, settings_); }
+
+    std::unique_ptr<Graph> load_unrounded(const std::string& path) override {
+        ov::AnyMap settings = settings_;
+        settings[ov::hint::inference_precision.name()] = ov::element::f32;
+        return compiled(path, settings);
+    }
+
+  private:
+    std::unique_ptr<Graph> compiled(const std::string& path, const ov::AnyMap& settings) {
         try {
             return std::make_unique<OpenVinoGraph>(std::filesystem::path(path).filename().string(),
-                                                   core_.compile_model(path, kDevice, settings_));
+                                                   core_.compile_model(path, kDevice, settings));
         } catch (const ov::Exception& error) {
             fail_engine("openvino cannot load '" + path + "': " + reason_of(error) + "; try another engine");
         }
     }
 
-  private:
     static constexpr char kDevice[] = "CPU";
 
     // OpenVINO takes a precision that the processor lacks for a wish, and computes in another.

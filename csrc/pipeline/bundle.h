@@ -29,6 +29,9 @@ struct GraphSpec {
     std::string path;  // ONNX
     NamedShapes inputs, outputs;
     std::string torchscript_path;  // of its form in float32; empty where the bundle has none
+    // It segments, detects a face or fits one: what it says decides where all else is, and a pixel of the
+    // mask's rim that rounding turns over moves the whole surface.
+    bool decides_places = false;
 };
 
 // A color head of four outputs blends the photograph's own pixel in (`blends_image` in the manifest).

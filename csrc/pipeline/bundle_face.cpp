@@ -18,6 +18,7 @@ FaceStageSpec read_face_stage(
     const ManifestNode& node, const BundleFiles& files, std::int64_t num_channels,
     const std::function<NamedShapes(std::int64_t num_windows, std::int64_t size_px)>& outputs) {
     FaceStageSpec stage{read_graph(node, files), static_cast<float>(node.at("least_score").number(0.0, 1.0))};
+    stage.graph.decides_places = true;
     const auto image = stage.graph.inputs.find("image");
     if (stage.graph.inputs.size() != 1 || image == stage.graph.inputs.end() || image->second.size() != 4 ||
         image->second[1] != num_channels || image->second[2] != image->second[3] ||
@@ -36,7 +37,9 @@ GraphSpec read_regressor(const ManifestNode& node, const BundleFiles& files) {
     const Shape image = node.at("inputs").at("image").shape();
     if (image[2] != image[3]) node.at("inputs").at("image").wrong("square");
     require_tensor(node.at("outputs"), "coefficients", {1, kNumFaceCoefficients});
-    return read_graph(node, files);
+    GraphSpec regressor = read_graph(node, files);
+    regressor.decides_places = true;
+    return regressor;
 }
 
 // The square pictures that an encoder of three or four channels takes, and the channels of its features.

@@ -67,6 +67,7 @@ std::map<std::string, GraphSpec> read_graphs(const ManifestNode& nodes, const Bu
     for (const auto& [name, node] : nodes.members()) {
         GraphSpec graph = read_graph(node, files);
         check_graph(name, graph, node, image_size_px);
+        graph.decides_places = name == "segmentation";
         graphs.emplace(name, std::move(graph));
     }
     for (const char* required : {"shape_encoder", "color_encoder"}) nodes.at(required);

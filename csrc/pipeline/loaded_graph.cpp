@@ -34,10 +34,15 @@ const std::string& file_for(const GraphSpec& spec, const Engine& engine) {
                                         format + " --precision fp32, or try another engine");
 }
 
+std::unique_ptr<Graph> loaded(const GraphSpec& spec, Engine& engine) {
+    const std::string& file = file_for(spec, engine);
+    return spec.decides_places ? engine.load_unrounded(file) : engine.load(file);
+}
+
 }  // namespace
 
 LoadedGraph::LoadedGraph(std::string name, GraphSpec spec, Engine& engine)
-    : name_(std::move(name)), spec_(std::move(spec)), graph_(engine.load(file_for(spec_, engine))) {
+    : name_(std::move(name)), spec_(std::move(spec)), graph_(loaded(spec_, engine)) {
     check_tensors(spec_, spec_.inputs, graph_->inputs(), "an input");
     check_tensors(spec_, spec_.outputs, graph_->outputs(), "an output");
 }
