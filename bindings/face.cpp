@@ -114,6 +114,7 @@ void bind_face(py::module_& module) {
         .def_readwrite("min_normal_cosine", &FaceAlignmentOptions::min_normal_cosine)
         .def_readwrite("min_pair_share", &FaceAlignmentOptions::min_pair_share)
         .def_readwrite("image_weight", &FaceAlignmentOptions::image_weight)
+        .def_readwrite("pose_weight", &FaceAlignmentOptions::pose_weight)
         .def_readwrite("max_rotation_deg", &FaceAlignmentOptions::max_rotation_deg)
         .def_readwrite("max_scale_change", &FaceAlignmentOptions::max_scale_change)
         .def_readwrite("max_shift_m", &FaceAlignmentOptions::max_shift_m)

@@ -49,18 +49,19 @@ def align(start: Placement, surface: np.ndarray, faces: np.ndarray = HEAD[1], **
 TRUE = turned((4, -12, 3), 1.05, (0.2, 0.4, -0.1))
 
 
-@pytest.mark.parametrize("image_weight", [0.0, 0.3])
-def test_alignment_equals_the_reference(image_weight: float) -> None:
+@pytest.mark.parametrize(("image_weight", "pose_weight"), [(0.0, 0.0), (0.3, 0.0), (0.3, 2.0)])
+def test_alignment_equals_the_reference(image_weight: float, pose_weight: float) -> None:
     rng = np.random.default_rng(3)
     face = relief_mesh(16, 20, 0.055, 0.08)
     head = relief_mesh(40, 50, 0.075, 0.105)
     surface = (TRUE(head[0]) + rng.normal(0, 5e-4, head[0].shape)).astype(np.float32)
     start = turned((7, -8, 5), 1.02, (0.203, 0.398, 0.3))
+    weights = {"image_weight": image_weight, "pose_weight": pose_weight}
     found = _core.align_face(
-        *face, core_placement(start), surface, head[1], options(image_weight=image_weight, num_iterations=8)
+        *face, core_placement(start), surface, head[1], options(**weights, num_iterations=8)
     )
     expected, before, after = reference.align_face(
-        *face, start, surface, head[1], image_weight=image_weight, num_iterations=8
+        *face, start, surface, head[1], **weights, num_iterations=8
     )
     got = placement_of(found.placement)
     np.testing.assert_allclose(got(face[0]), expected(face[0]), atol=1e-7)  # metres; worst seen 1e-9
@@ -126,6 +127,16 @@ def test_a_smooth_surface_does_not_drag_the_face_along() -> None:
     moved = placement_of(found.placement)(FACE[0]) - start(FACE[0])
     assert np.abs(moved[:, :2].mean(axis=0)).max() < 2e-3
     assert found.rotation_deg < 4
+
+
+def test_a_weighty_pose_leaves_only_depth_to_the_surface() -> None:
+    """A body's rough face must not turn a fit whose pose the photo tells better."""
+    start = Placement(turned((8, -6, 3), 1, (0, 0, 0)).rotation @ TRUE.rotation, 1.0, np.array([0.2, 0.4, 0.7]))
+    found = align(start, TRUE(HEAD[0]), image_weight=1e4, pose_weight=1e4, max_residual_m=1.0)
+    moved = placement_of(found.placement)(FACE[0]) - start(FACE[0])
+    assert np.ptp(moved, axis=0).max() < 1e-5
+    assert np.abs(moved[:, :2]).max() < 1e-5
+    assert moved[:, 2].mean() == pytest.approx(-0.8, abs=5e-3)
 
 
 def test_garbage_is_rejected_and_the_start_kept() -> None:

@@ -37,13 +37,13 @@ class FitErrors:
     across_m, along_m : shift across the line of sight and along it.
     """
 
-    lean: float = 0.2
-    identity: float = 0.15
-    expression: float = 0.05
-    turn_deg: float = 0.5
-    scale: float = 0.004
-    across_m: float = 0.0008
-    along_m: float = 0.001
+    lean: float = 0.3
+    identity: float = 0.22
+    expression: float = 0.08
+    turn_deg: float = 1.0
+    scale: float = 0.008
+    across_m: float = 0.0012
+    along_m: float = 0.002
     most: float = 1.3
 
 

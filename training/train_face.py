@@ -33,7 +33,7 @@ from jiffexport.nets.face_regressor import (
 from . import face_augment
 from .face_data import FaceBatch, FacePeople, load_faces, make_batch
 from .people.lights import front_directions, sh_basis
-from .trainer import Budget, Losses, TrainOptions, train
+from .trainer import Budget, Losses, TrainOptions, load_checkpoint, train
 
 ANGLE_SCALE, SHIFT_SCALE, LOG_SCALE = 0.35, 0.04, 0.06
 EXPRESSION_SCALE, LIGHT_SCALE = 0.15, 0.5
@@ -249,6 +249,7 @@ def argument_parser() -> argparse.ArgumentParser:
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--minutes", type=float)
     budget.add_argument("--steps", type=int)
+    parser.add_argument("--init", type=Path, help="start from the weights of this checkpoint")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--people", type=int, help="use only so many training people")
@@ -266,6 +267,8 @@ def main(argv: list[str] | None = None) -> None:
     parts = TorchFaceModel(model)
     net = nets.FaceRegressor(nets.COMPACT_FACE_REGRESSOR).to(memory_format=torch.channels_last)
     prepare(net, model)
+    if arguments.init:
+        net.load_state_dict(load_checkpoint(arguments.init, "face_regressor")["model"])
 
     def loss(net: nn.Module) -> Losses:
         truth = draw_batch(people, model, net.config, arguments.batch)

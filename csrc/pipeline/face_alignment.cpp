@@ -24,7 +24,7 @@ constexpr double kMinSeenShare = 0.2;  // of the facing vertices, with surface i
 constexpr double kMinKeptPairs = 0.9;  // share of the partners at the start that must remain
 constexpr double kDamping = 1e-5;      // keeps turns about a sphere's middle still
 constexpr double kConverged = 1e-7;    // metres
-constexpr double kRounding = 1e-6;     // metres: a residual that rises by less has not risen
+constexpr double kNoRise = 2e-4;       // metres: a residual that rises by less, as partners change, has not
 constexpr double kDegrees = 180.0 / 3.14159265358979323846;
 constexpr std::int64_t kChunk = 256;
 
@@ -158,7 +158,11 @@ class Aligner {
         : options_(options),
           normals_(vertex_normals(vertices, faces)),
           nearest_(subset(surface_vertices, near)) {
-        for (const auto& vertex : vertices) model_.push_back(as_vector(vertex));
+        for (const auto& vertex : vertices) {
+            model_.push_back(as_vector(vertex));
+            for (int axis = 0; axis < 3; ++axis)
+                middle_[axis] += model_.back()[axis] / static_cast<double>(vertices.size());
+        }
         const auto surface_normals = vertex_normals(surface_vertices, surface_faces);
         const auto rim = on_rim(surface_vertices, surface_faces);
         for (const std::int64_t index : near) {
@@ -249,9 +253,12 @@ class Aligner {
             for (int axis = 0; axis < 3; ++axis)
                 center[axis] += points.back()[axis] / static_cast<double>(model_.size());
         }
-        // All places in the photo together weigh image_weight times as much as all pairs together.
-        const double anchor =
-            options_.image_weight * static_cast<double>(last + 1) / static_cast<double>(model_.size());
+        // All places in the photo together weigh image_weight times as much as all pairs together, and all
+        // depths around their mean pose_weight times.
+        const double pairs_each = static_cast<double>(last + 1) / static_cast<double>(model_.size());
+        const double anchor = options_.image_weight * pairs_each;
+        const double depth_anchor = options_.pose_weight * pairs_each;
+        const double start_depth = placed(start, middle_)[2];
         NormalEquations equations;
         for (std::size_t i = 0; i < points.size(); ++i) {
             const Vector p = points[i] - center;
@@ -266,6 +273,7 @@ class Aligner {
             const Vector back = placed(start, model_[i]) - points[i];
             equations.add({0, q[2], -q[1], 1, 0, 0, q[0]}, back[0], anchor);
             equations.add({-q[2], 0, q[0], 0, 1, 0, q[1]}, back[1], anchor);
+            equations.add({q[1], -q[0], 0, 0, 0, 0, q[2]}, back[2] - (start_depth - center[2]), depth_anchor);
         }
         for (int i = 0; i < 7; ++i) equations.matrix[i][i] += kDamping * static_cast<double>(last + 1);
         const Unknowns x = equations.solve();
@@ -304,6 +312,7 @@ class Aligner {
 
     const FaceAlignmentOptions& options_;
     std::vector<Vector> model_, normals_;
+    Vector middle_{};
     std::vector<Vector> surface_, surface_normals_;
     std::vector<char> is_rim_;
     NearestPoints nearest_;
@@ -354,7 +363,7 @@ FaceAlignmentStatus judged(const FaceAlignment& result, const FaceAlignmentOptio
     if (std::abs(result.scale_change) > options.max_scale_change) return FaceAlignmentStatus::kScaledTooFar;
     if (result.shift_m > options.max_shift_m) return FaceAlignmentStatus::kMovedTooFar;
     const double kept = kMinKeptPairs * static_cast<double>(result.num_pairs_start);
-    if (result.residual_m > result.residual_start_m + kRounding ||
+    if (result.residual_m > result.residual_start_m + kNoRise ||
         static_cast<double>(result.num_pairs) < kept) {
         return FaceAlignmentStatus::kWorseThanStart;
     }

@@ -38,6 +38,7 @@ struct FaceAlignmentOptions {
     double min_normal_cosine = 0.3;  // between a vertex and its partner
     double min_pair_share = 0.3;     // of the vertices that must find a partner
     double image_weight = 0.3;       // how much the places in the photo count against the surface
+    double pose_weight = 0.0;        // how much the start's depths count against it, but for a common one
     double max_rotation_deg = 12.0;  // from the start, as the limits below
     double max_scale_change = 0.08;  // share of the start's scale
     double max_shift_m = 0.03;       // across the line of sight

@@ -12,6 +12,8 @@ namespace {
 // The mean distance of the fit's landmarks from the detector's, as a share of the crop's side, beyond which
 // one of the two is wrong.
 constexpr double kMostDisagreement = 0.12;
+// The second crop is cut around the landmarks of the first fit, which err less than the detector's.
+constexpr int kNumPasses = 2;
 constexpr double kDegrees = 180.0 / 3.14159265358979323846;
 
 // The part of a photo that a box covers, whole pixels only; empty where they do not meet.
@@ -112,20 +114,22 @@ std::optional<FaceFit> FaceFitter::fit(const ImageView& rgb, const Face& face) c
         detected[i] = {face.landmarks[i][0], face.landmarks[i][1]};
     const int size_px = static_cast<int>(regressor_.spec().inputs.at("image")[2]);
 
-    if (!spread(detected)) return std::nullopt;
-
     FaceFit fit;
-    fit.crop = face_crop_box(detected, model_->mean_landmarks(), side_m_);
-    const Tensor crop = face_crop(rgb, fit.crop, size_px);
-    const Tensor values = regressor_.run({{"image", crop.view()}}, "coefficients");
-    std::copy_n(values.data(), fit.values.size(), fit.values.begin());
-    if (!std::all_of(fit.values.begin(), fit.values.end(), [](float v) { return std::isfinite(v); }))
-        return std::nullopt;
-    fit.coefficients = FaceCoefficients::split(fit.values);
-    fit.vertices = model_->vertices(fit.coefficients);
-    const FaceLandmarks seen = landmarks_px(*model_, fit, side_m_);
-    if (!is_finite(seen) || mean_distance(seen, detected) > kMostDisagreement * fit.crop.width_px)
-        return std::nullopt;
+    FaceLandmarks around = detected;
+    for (int pass = 0; pass < kNumPasses; ++pass) {
+        if (!spread(around)) return std::nullopt;
+        fit.crop = face_crop_box(around, model_->mean_landmarks(), side_m_);
+        const Tensor crop = face_crop(rgb, fit.crop, size_px);
+        const Tensor values = regressor_.run({{"image", crop.view()}}, "coefficients");
+        std::copy_n(values.data(), fit.values.size(), fit.values.begin());
+        if (!std::all_of(fit.values.begin(), fit.values.end(), [](float v) { return std::isfinite(v); }))
+            return std::nullopt;
+        fit.coefficients = FaceCoefficients::split(fit.values);
+        fit.vertices = model_->vertices(fit.coefficients);
+        around = landmarks_px(*model_, fit, side_m_);
+        if (!is_finite(around) || mean_distance(around, detected) > kMostDisagreement * fit.crop.width_px)
+            return std::nullopt;
+    }
     fit.angle_deg = angle_from_camera_deg(fit.coefficients.pose);
     return fit;
 }

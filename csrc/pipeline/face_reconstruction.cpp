@@ -23,6 +23,15 @@ constexpr int kDilationPx = 8;
 // More than the alignment's own limit: hair, glasses and hats are part of the surface and not of the face
 // model.
 constexpr double kMostResidualM = 0.014;
+// The photo tells the pose better than the body's rough face does: with the alignment's own weights faces of
+// 14 people were left turned by 5.7 degrees in the mean, with these by 4.1; larger ones change nothing.
+constexpr double kPoseWeight = 2.0;
+
+// Whether a face that was left free to turn, grow and move stayed near to where it is seen. One that did not
+// was most often read wrongly.
+bool is_plausible(FaceAlignmentStatus status) {
+    return status == FaceAlignmentStatus::kUsed || status == FaceAlignmentStatus::kWorseThanStart;
+}
 
 int surface_resolution(double size_m) {
     const int steps = static_cast<int>(std::ceil(size_m / kSurfaceCellM / kResolutionStep));
@@ -125,10 +134,14 @@ FaceResult FaceReconstruction::fit(const FramedPerson& person, const PointFuncti
     }
     stages.start("align_face", 0.5f);
     const Mesh surface = surface_around(begin, person, body, stages.inner());
-    FaceAlignmentOptions options;
-    options.max_residual_m = kMostResidualM;
-    result.alignment =
-        align_face(fit.vertices, model.triangles(), start, surface.vertices, surface.faces, options);
+    const auto align = [&](double pose_weight) {
+        FaceAlignmentOptions options;
+        options.max_residual_m = kMostResidualM;
+        if (pose_weight > 0.0) options.image_weight = options.pose_weight = pose_weight;
+        return align_face(fit.vertices, model.triangles(), start, surface.vertices, surface.faces, options);
+    };
+    result.alignment = align(0.0);
+    if (is_plausible(result.alignment->status)) result.alignment = align(kPoseWeight);
     result.status = name(result.alignment->status);
     result.mesh.vertices = placed(result.alignment->placement, fit.vertices);
     result.mesh.faces = model.triangles();

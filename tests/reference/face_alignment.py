@@ -73,6 +73,7 @@ def align_face(
     kept_share: float = 0.85,
     min_normal_cosine: float = 0.3,
     image_weight: float = 0.3,
+    pose_weight: float = 0.0,
     num_iterations: int = 40,
 ) -> tuple[Placement, float, float]:
     """The refined placement and the residuals before and after, without any safeguard."""
@@ -126,6 +127,9 @@ def align_face(
         rows.append(root * np.column_stack([zero, q[:, 2], -q[:, 1], one, zero, zero, q[:, 0]]))
         rows.append(root * np.column_stack([-q[:, 2], zero, q[:, 0], zero, one, zero, q[:, 1]]))
         values += [root * back[:, 0], root * back[:, 1]]
+        root = np.sqrt(pose_weight * (last + 1) / len(q))
+        rows.append(root * np.column_stack([q[:, 1], -q[:, 0], zero, zero, zero, zero, q[:, 2]]))
+        values.append(root * (back[:, 2] - back[:, 2].mean()))
         rows.append(np.sqrt(DAMPING * (last + 1)) * np.eye(7))
         values.append(np.zeros(7))
         x = np.linalg.lstsq(np.concatenate(rows), np.concatenate(values), rcond=None)[0]
