@@ -53,3 +53,13 @@ def test_a_build_with_cuda_runs_where_no_gpu_is() -> None:
     ).stdout
     assert said.startswith("device no CUDA"), said
     assert "device='cpu'" in said
+
+
+@pytest.mark.skipif(_core.cuda_build != "none", reason="this build has CUDA")
+def test_a_build_without_cuda_says_so() -> None:
+    import jiffsdk
+
+    with pytest.raises(jiffsdk.DeviceError, match="has no CUDA; build it with JIFF_CUDA=ON"):
+        jiffsdk.Reconstructor(device="cuda")
+    with pytest.raises(jiffsdk.OptionError, match="device must be one of 'cpu', 'cuda', got 'gpu'"):
+        jiffsdk.Reconstructor(device="gpu")

@@ -131,7 +131,9 @@ def test_a_smooth_surface_does_not_drag_the_face_along() -> None:
 
 def test_a_weighty_pose_leaves_only_depth_to_the_surface() -> None:
     """A body's rough face must not turn a fit whose pose the photo tells better."""
-    start = Placement(turned((8, -6, 3), 1, (0, 0, 0)).rotation @ TRUE.rotation, 1.0, np.array([0.2, 0.4, 0.7]))
+    start = Placement(
+        turned((8, -6, 3), 1, (0, 0, 0)).rotation @ TRUE.rotation, 1.0, np.array([0.2, 0.4, 0.7])
+    )
     found = align(start, TRUE(HEAD[0]), image_weight=1e4, pose_weight=1e4, max_residual_m=1.0)
     moved = placement_of(found.placement)(FACE[0]) - start(FACE[0])
     assert np.ptp(moved, axis=0).max() < 1e-5

@@ -321,6 +321,16 @@ class Follower {
 
 }  // namespace
 
+DeviceSurface::DeviceSurface(const Surface& host, const Stream& stream)
+    : vertices(host.vertices.data()->data(), 3 * host.vertices.size(), stream),
+      faces(host.faces.data()->data(), 3 * host.faces.size(), stream),
+      num_vertices(static_cast<std::int64_t>(host.vertices.size())),
+      num_faces(static_cast<std::int64_t>(host.faces.size())),
+      num_queries_asked(host.num_queries_asked),
+      num_queries_ideal(host.num_queries_ideal) {
+    stream.synchronize();
+}
+
 Surface DeviceSurface::to_host() const {
     Surface surface;
     surface.vertices.resize(num_vertices);

@@ -16,6 +16,9 @@ using DeviceFunction = std::function<void(const float* points, std::int64_t num_
                                           const std::int64_t* count, float* answers, const Stream& stream)>;
 
 struct DeviceSurface {
+    DeviceSurface() = default;
+    DeviceSurface(const Surface& host, const Stream& stream);  // copies, and waits
+
     Buffer<float> vertices;      // [num_vertices, 3], lattice coordinates
     Buffer<std::int32_t> faces;  // [num_faces, 3]
     std::int64_t num_vertices = 0, num_faces = 0;

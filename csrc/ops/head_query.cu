@@ -89,6 +89,11 @@ DeviceVolume::DeviceVolume(const DeviceView& volume, const VolumeFrame& frame, c
            voxels_.data());
 }
 
+DeviceVolume::DeviceVolume(const VolumeSampler& volume, const VolumeFrame& frame, const Stream& stream)
+    : voxels_(volume.voxels(), stream),
+      shape_{1, volume.num_channels(), volume.sides()[2], volume.sides()[1], volume.sides()[0]},
+      frame_(frame) {}
+
 struct DeviceFold::State {
     const void* owner = nullptr;  // the head that it was made for
     // One buffer a size of maps, of halves or of floats.
@@ -115,6 +120,7 @@ DeviceFold::DeviceFold(DeviceFold&&) noexcept = default;
 
 struct HeadQuery::Packed {
     Precision precision;
+    const Stream* own_stream;
     HeadLayers sizes;  // its layers are not kept
     float depth_scale;
     HeadActivation activation;
@@ -135,6 +141,7 @@ struct HeadQuery::Packed {
     Packed(const HeadLayers& head, float depth_scale, HeadActivation activation, Precision precision,
            const Stream& stream)
         : precision(precision),
+          own_stream(&stream),
           sizes(head),
           depth_scale(depth_scale),
           activation(activation),
@@ -199,7 +206,8 @@ struct HeadQuery::Packed {
         return *fitting.back();
     }
 
-    const unsigned char* weights_of(const std::vector<std::int64_t>& channels, const Stream& stream) {
+    // They outlive the stream that folds with them.
+    const unsigned char* weights_of(const std::vector<std::int64_t>& channels) {
         const std::lock_guard<std::mutex> lock(mutex);
         const auto found = fold_weights.find(channels);
         if (found != fold_weights.end()) return found->second.data();
@@ -217,8 +225,8 @@ struct HeadQuery::Packed {
             bytes.resize(values.size() * sizeof(float));
             std::memcpy(bytes.data(), values.data(), bytes.size());
         }
-        Buffer<unsigned char> buffer(bytes, stream);
-        stream.synchronize();
+        Buffer<unsigned char> buffer(bytes, *own_stream);
+        own_stream->synchronize();
         return fold_weights.emplace(channels, std::move(buffer)).first->second.data();
     }
 
@@ -310,7 +318,7 @@ void HeadQuery::Packed::fold_group(const Buffer<float>& values, const std::vecto
                                    std::int64_t num_texels, DeviceFold::State& state, const Stream& stream) {
     const auto num_channels = static_cast<std::int32_t>(channels.size());
     const auto rows = static_cast<std::int32_t>(num_rows());
-    const unsigned char* weights = weights_of(channels, stream);
+    const unsigned char* weights = weights_of(channels);
     if (precision == Precision::kFloat16) {
         const int num_tiles = (num_channels + kTile - 1) / kTile;
         const std::size_t shared = kFoldTexels * fold_stride(num_tiles) * sizeof(__half);

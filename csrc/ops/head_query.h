@@ -44,6 +44,8 @@ class DeviceVolume {
   public:
     // Takes [1, C, D, H, W]. Throws Error(kInvalidArgument) on another shape.
     DeviceVolume(const DeviceView& volume, const VolumeFrame& frame, const Stream& stream);
+    // Copies the host's, whose values must stay until the stream has read them.
+    DeviceVolume(const VolumeSampler& volume, const VolumeFrame& frame, const Stream& stream);
 
     const float* voxels() const { return voxels_.data(); }
     const Shape& shape() const { return shape_; }
@@ -72,9 +74,10 @@ class DeviceFold {
 
 class HeadQuery {
   public:
-    // Checks the shapes as the CPU's twins do and copies the weights to the device. With `num_layers` the
-    // answers are the activations of so many layers, which must be fewer than all. Throws
-    // Error(kInvalidArgument), also where kFloat16 does not fit the shared memory of this GPU; kDevice.
+    // Checks the shapes as the CPU's twins do and copies the weights to the device, on a stream that must
+    // outlive this. With `num_layers` the answers are the activations of so many layers, which must be fewer
+    // than all. Throws Error(kInvalidArgument), also where kFloat16 does not fit the shared memory of this
+    // GPU; kDevice.
     HeadQuery(const HeadConfig& config, Precision precision, const Stream& stream,
               std::int64_t num_layers = 0);
     HeadQuery(const JointHeadConfig& config, Precision precision, const Stream& stream);

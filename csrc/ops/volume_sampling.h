@@ -59,6 +59,8 @@ class VolumeSampler {
     explicit VolumeSampler(const TensorView& volume);
 
     std::int64_t num_channels() const { return num_channels_; }
+    const std::array<std::int64_t, 3>& sides() const { return sides_; }  // along x, y, z
+    const std::vector<float>& voxels() const { return voxels_; }         // [D, H, W, C]
 
     // Writes the C channels at each of `coordinates` [N, 3] to a row of `samples`, rows `row_stride` apart.
     // Coordinates are x, y, z in the unit cube, along W, H, D. A NaN coordinate gives NaN.

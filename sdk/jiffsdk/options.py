@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from .errors import OptionError
 
 RESOLUTIONS = tuple(range(32, 1025, 32))
+DEVICES = ("cpu", "cuda")
 FACE_CHOICES = ("auto", "off")
 FACE_BLENDS = ("region", "distance")
 
@@ -20,7 +21,7 @@ def _whole_number(name: str, value: object) -> int:
         raise OptionError(f"{name} must be a whole number, got {value!r}") from None
 
 
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         near = difflib.get_close_matches(str(value), allowed, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -72,8 +73,8 @@ class ReconstructionOptions:
         dilation_px = _whole_number("silhouette_dilation_px", self.silhouette_dilation_px)
         if not 0 <= dilation_px <= 4096:
             raise OptionError(f"silhouette_dilation_px must be from 0 to 4096, got {dilation_px}")
-        _one_of("face", self.face, FACE_CHOICES)
-        _one_of("face_blend", self.face_blend, FACE_BLENDS)
+        one_of("face", self.face, FACE_CHOICES)
+        one_of("face_blend", self.face_blend, FACE_BLENDS)
         object.__setattr__(self, "resolution", resolution)
         object.__setattr__(self, "silhouette_dilation_px", dilation_px)
 

@@ -14,7 +14,7 @@ from . import _core, engines
 from .errors import JiffWarning, core_errors
 from .face import face_from_core
 from .images import ImageSource, load_mask, load_photo
-from .options import EngineOptions, ReconstructionOptions
+from .options import DEVICES, EngineOptions, ReconstructionOptions, one_of
 from .result import Queries, Reconstruction
 
 Progress = Callable[[str, float], "bool | None"]
@@ -34,6 +34,12 @@ class Reconstructor:
         of your own is taken as it is.
     num_threads : int or None
         Threads of the engine, as in `EngineOptions`.
+    device : str
+        ``"cpu"``, or ``"cuda"``: from the feature maps to the coloured mesh everything runs on the current
+        GPU; ``engine="auto"`` then takes one for the GPU, an engine that is named runs where it is told.
+    gpu_precision : str
+        What the heads compute in on the GPU: ``"fp16"`` with float32 sums, on tensor cores, or ``"fp32"``,
+        which agrees with the CPU to rounding and is many times slower.
 
     Raises
     ------
@@ -41,8 +47,10 @@ class Reconstructor:
         When a bundle file is missing, altered or of a newer schema.
     EngineError
         When the engine is unknown, is not installed, or cannot load a graph.
+    DeviceError
+        When no GPU serves, or this build has no CUDA.
     OptionError
-        On a number of threads that is not allowed.
+        On a number of threads, a device or a precision that is not allowed.
 
     Examples
     --------
@@ -56,11 +64,19 @@ class Reconstructor:
         bundle: str | os.PathLike[str] | None = None,
         engine: str | EngineOptions | engines.Engine = "auto",
         num_threads: int | None = None,
+        device: str = "cpu",
+        gpu_precision: str = "fp16",
     ) -> None:
+        one_of("device", device, DEVICES)
+        if device == "cuda":
+            with core_errors():
+                _core.require_gpu()
         if isinstance(engine, engines.Engine):
             self._engine = engine
         else:
             options = engine if isinstance(engine, EngineOptions) else EngineOptions(engine)
+            if device == "cuda" and options.name == engines.AUTO:
+                options = replace(options, device=device)
             if num_threads is not None:
                 options = replace(options, num_threads=num_threads)
             self._engine = engines.create(
@@ -69,6 +85,9 @@ class Reconstructor:
         with core_errors():
             self._bundle = _core.load_bundle(os.fspath(DEFAULT_BUNDLE if bundle is None else bundle))
             self._core = _core.Reconstructor(self._bundle, self._engine)
+            if device == "cuda":
+                self._core.use_gpu(gpu_precision)
+        self._device = device
 
     @property
     def bundle(self) -> _core.Bundle:
@@ -79,6 +98,11 @@ class Reconstructor:
     def engine(self) -> str:
         """Name of the engine that runs the networks."""
         return self._engine.name
+
+    @property
+    def device(self) -> str:
+        """Where the heads run: ``"cpu"`` or ``"cuda"``."""
+        return self._device
 
     def __repr__(self) -> str:
         return f"Reconstructor(bundle={self._bundle.directory!r}, engine={self.engine!r})"

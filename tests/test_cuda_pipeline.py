@@ -1,0 +1,89 @@
+"""`Reconstructor(device="cuda")` gives the mesh of the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import jiffsdk
+from gpu import EMULATED, fewer, needs_gpu
+from synthetic_bundle import write_bundle
+
+pytestmark = needs_gpu
+
+ENGINE = "onnxruntime"
+RESOLUTION = fewer(128, 32)
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    """The example with its alpha channel."""
+    path = Path(__file__).parent.parent / "examples" / "held_out_render.png"
+    return np.asarray(Image.open(path).convert("RGBA"))
+
+
+@pytest.fixture(scope="module")
+def on_cpu() -> jiffsdk.Reconstructor:
+    return jiffsdk.Reconstructor(engine=ENGINE)
+
+
+def test_float32_heads_give_the_cpus_triangles(photo: np.ndarray, on_cpu: jiffsdk.Reconstructor) -> None:
+    expected = on_cpu(photo, resolution=RESOLUTION)
+    on_gpu = jiffsdk.Reconstructor(engine=ENGINE, device="cuda", gpu_precision="fp32")
+    assert (on_gpu.device, on_cpu.device) == ("cuda", "cpu")
+    person = on_gpu(photo, resolution=RESOLUTION)
+    assert person.face.status == expected.face.status
+    assert np.array_equal(person.faces, expected.faces)
+    assert np.abs(person.vertices - expected.vertices).max() < 1e-4
+    assert np.abs(person.colors - expected.colors).max() < 1e-4
+    assert person.queries == expected.queries
+
+
+def test_half_precision_stays_close_and_watertight(photo: np.ndarray, on_cpu: jiffsdk.Reconstructor) -> None:
+    expected = on_cpu(photo, resolution=RESOLUTION)
+    person = jiffsdk.Reconstructor(engine=ENGINE, device="cuda")(photo, resolution=RESOLUTION)
+    assert person.mesh.is_watertight
+    # Half a lattice cell: what half precision moves of the surface is a small part of it.
+    cell_m = expected.size_m / RESOLUTION
+    step = max(1, len(person.vertices) // 500)
+    for vertex, color in zip(person.vertices[::step], person.colors[::step], strict=True):
+        distances = np.linalg.norm(expected.vertices - vertex, axis=1)
+        assert distances.min() < 0.6 * cell_m
+        assert np.abs(expected.colors[distances.argmin()] - color).max() < 0.3
+
+
+def test_bundles_without_a_face_and_dense_extraction(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path)
+    photo = np.zeros((200, 100, 4), np.uint8)
+    photo[20:180, 30:70] = 255
+    options = jiffsdk.ReconstructionOptions(resolution=32)
+    expected = jiffsdk.Reconstructor(bundle, ENGINE)(photo, options=options)
+    on_gpu = jiffsdk.Reconstructor(bundle, ENGINE, device="cuda", gpu_precision="fp32")
+    assert np.array_equal(on_gpu(photo, options=options).faces, expected.faces)
+    dense = on_gpu(photo, options=jiffsdk.ReconstructionOptions(resolution=32, dense=True))
+    assert len(dense.faces) >= len(expected.faces)
+    assert dense.mesh.is_watertight
+
+
+@pytest.mark.skipif(not EMULATED, reason="needs the emulated GPU, whose memory can be set")
+def test_out_of_memory_names_the_remedy_and_leaves_the_reconstructor_usable(
+    photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_gpu = jiffsdk.Reconstructor(engine=ENGINE, device="cuda")
+    monkeypatch.setenv("JIFF_EMULATED_MEMORY_MB", "30")
+    with pytest.raises(jiffsdk.DeviceError, match=r"out of memory: \d+ MB asked, .* lower the resolution"):
+        on_gpu(photo, resolution=32)
+    monkeypatch.delenv("JIFF_EMULATED_MEMORY_MB")
+    assert on_gpu(photo, resolution=32).mesh.is_watertight
+
+
+def test_what_the_gpu_does_not_do_is_refused(photo: np.ndarray) -> None:
+    on_gpu = jiffsdk.Reconstructor(engine=ENGINE, device="cuda")
+    options = jiffsdk.ReconstructionOptions(resolution=32, face_blend="distance")
+    with pytest.raises(jiffsdk.OptionError, match="computed on the CPU alone; take 'region'"):
+        on_gpu(photo, options=options)
+    with pytest.raises(jiffsdk.OptionError, match="must be 'fp16' or 'fp32', got 'bf16'"):
+        jiffsdk.Reconstructor(engine=ENGINE, device="cuda", gpu_precision="bf16")
