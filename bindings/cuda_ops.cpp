@@ -5,6 +5,7 @@
 #include <pybind11/stl.h>
 
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -73,11 +74,50 @@ class CudaHead {
         return values;
     }
 
+    // Seconds of one query, of `repeats` in a row on points that lie on the device.
+    double time_query(const py::array& points, const std::optional<py::array>& features, int repeats) {
+        const auto given = checked_array<float>(points, {-1, 3}, "points");
+        FloatArray own;
+        if (features)
+            own = checked_array<float>(*features, {given.shape(0), head_.num_point_features()},
+                                       "point_features");
+        const cuda::Buffer<float> device_points(given.data(), given.size(), stream_);
+        const cuda::Buffer<float> device_own(own.data(), own.size(), stream_);
+        cuda::Buffer<float> values(given.shape(0) * head_.num_outputs(), stream_);
+        return seconds_of(repeats, [&] {
+            head_.query(*fold_, volume_ ? &*volume_ : nullptr, features ? device_own.data() : nullptr,
+                        device_points.data(), given.shape(0), nullptr, values.data(), stream_);
+        });
+    }
+
+    // Seconds of folding maps that lie on the device.
+    double time_fold(const std::vector<py::array>& maps, int repeats) {
+        std::vector<FloatArray> arrays;
+        std::vector<cuda::DeviceTensor> tensors;
+        std::vector<cuda::DeviceView> views;
+        for (const py::array& map : maps) {
+            arrays.push_back(checked_array<float>(map, {1, -1, -1, -1}, "map"));
+            tensors.emplace_back(view_of(arrays.back()), stream_);
+            views.push_back(tensors.back().view());
+        }
+        return seconds_of(repeats, [&] { head_.fold(views, stream_); });
+    }
+
     int tile_points(std::int64_t num_points) const { return head_.tile_points(*fold_, num_points); }
 
     std::int64_t num_outputs() const { return head_.num_outputs(); }
 
   private:
+    template <typename Run>
+    double seconds_of(int repeats, const Run& run) const {
+        run();
+        stream_.synchronize();
+        const auto begin = std::chrono::steady_clock::now();
+        for (int i = 0; i < repeats; ++i) run();
+        stream_.synchronize();
+        return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() / repeats;
+    }
+
     cuda::Stream stream_;
     cuda::HeadQuery head_;
     std::optional<cuda::DeviceFold> fold_;
@@ -134,6 +174,23 @@ py::tuple extract(const py::array& values, int resolution, float iso, int coarse
                           surface.num_queries_asked, surface.num_queries_ideal);
 }
 
+// Seconds of each of `repeats` extractions of values that cost nothing to ask for;
+// the mesh stays on the device.
+std::vector<double> time_extract(const py::array& values, int resolution, int repeats) {
+    ExtractionOptions options;
+    options.resolution = resolution;
+    const cuda::Stream stream;
+    const cuda::DeviceFunction field = table_field(values, resolution + 1, stream);
+    std::vector<double> seconds;
+    for (int i = 0; i < repeats; ++i) {
+        const auto begin = std::chrono::steady_clock::now();
+        const cuda::DeviceSurface found = cuda::extract_surface(field, options, stream);
+        stream.synchronize();
+        seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    }
+    return seconds;
+}
+
 void bind_heads(py::module_& module) {
     py::class_<CudaHead>(module, "CudaHead", "ImplicitQuery and JointQuery on the GPU.")
         .def(py::init([](const LayerArrays& layers, float depth_scale, const std::string& activation,
@@ -159,6 +216,10 @@ void bind_heads(py::module_& module) {
         .def("fold", &CudaHead::fold, py::arg("maps"))
         .def("set_volume", &CudaHead::set_volume, py::arg("volume"), py::arg("scale"), py::arg("offset"))
         .def("query", &CudaHead::query, py::arg("points"), py::arg("point_features") = py::none())
+        .def("time_query", &CudaHead::time_query, py::arg("points"), py::arg("point_features") = py::none(),
+             py::arg("repeats") = 10, "Seconds of one query.")
+        .def("time_fold", &CudaHead::time_fold, py::arg("maps"), py::arg("repeats") = 10,
+             "Seconds of one fold.")
         .def("tile_points", &CudaHead::tile_points, py::arg("num_points"),
              "Points that a block of threads takes when there are so many.")
         .def_property_readonly("num_outputs", &CudaHead::num_outputs);

@@ -93,6 +93,12 @@ Device require_device() {
     return device;
 }
 
+std::pair<std::int64_t, std::int64_t> memory() {
+    std::size_t free = 0, total = 0;
+    JIFF_CUDA_CHECK(cudaMemGetInfo(&free, &total));
+    return {static_cast<std::int64_t>(free), static_cast<std::int64_t>(total)};
+}
+
 Stream::Stream() {
     const int device = current_device();
     require_device();

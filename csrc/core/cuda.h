@@ -22,6 +22,9 @@ struct Device {
 // GPU is older than compute capability 7.5; the message names the remedy. Other threads may use others.
 Device require_device();
 
+// Bytes free and in all on the current GPU.
+std::pair<std::int64_t, std::int64_t> memory();
+
 // A queue of work on the current device. Waiting is always explicit.
 class Stream {
   public:

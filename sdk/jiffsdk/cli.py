@@ -2,7 +2,8 @@
 
 Exit codes: 0 done; 1 an error of another kind; 2 usage or an option that is not allowed; 3 the
 photograph or mask cannot be used, or shows nobody; 4 the bundle, the engine, the GPU or a network failed;
-5 the result cannot be written; 130 interrupted. Errors are one line on stderr that starts with ``jiff: error:``.
+5 the result cannot be written; 130 interrupted. Errors are one line on stderr that starts with
+``jiff: error:``.
 """
 
 from __future__ import annotations
