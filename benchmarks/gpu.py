@@ -2,7 +2,8 @@
 
     python benchmarks/gpu.py [--json out.json] [--repeats 20] [--dry-run]
 
-Needs a build with CUDA and torch with CUDA; benchmarks/gpu_check.sh makes the one and calls this. Measured are
+Needs a build with CUDA and torch with CUDA; benchmarks/gpu_check.sh makes the one and calls this.
+Measured are
 
 - the card itself: torch's product of two 8192 x 8192 matrices in float16, and a copy on the device;
 - heads on random weights: microseconds a point, against torch in float16 computing what the published
@@ -33,8 +34,8 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parent.parent
 DEPTH_SCALE = 1.28
 
-# GeForce RTX 2080 Ti, as NVIDIA publishes it ("Turing GPU Architecture" white paper, Founders Edition): float16
-# products with float32 sums, and memory.
+# GeForce RTX 2080 Ti, as NVIDIA publishes it ("Turing GPU Architecture" white paper, Founders Edition):
+# float16 products with float32 sums, and memory.
 RTX_2080_TI_FLOPS = 56.9e12
 RTX_2080_TI_BYTES_PER_S = 616e9
 
@@ -181,8 +182,14 @@ class Benchmark:
 
         exact = torch_head(layers, self.device, torch.float32)
         half = torch_head(layers, self.device, self.dtype)
-        inputs = [(on_device(feature_map, t), on_device(own.T[None].copy(), t), on_device(points, torch.float32))
-                  for t in (torch.float32, self.dtype)]  # fmt: skip
+        inputs = [
+            (
+                on_device(feature_map, kind),
+                on_device(own.T[None].copy(), kind),
+                on_device(points, torch.float32),
+            )
+            for kind in (torch.float32, self.dtype)
+        ]
         with torch.inference_mode():
             error = float(np.abs(ours.query(points, given).T - exact(*inputs[0])[0].cpu().numpy()).max())
             compiled = half if self.is_dry else torch.compile(half)

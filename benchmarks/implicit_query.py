@@ -2,17 +2,17 @@
 
     python benchmarks/implicit_query.py [--threads 1] [--repeats 5] [--clock wall|cpu] [--json out.json]
 
-The baseline is what the published implementation does: `grid_sample`, then 1 x 1 convolutions, on batches of
-10 000 points. Both sides compute in float32 and are compared first. Points of body and face lie in
-neighbouring columns of a lattice of 256 (compact) or 512 (paper), colours are those of vertices of two sheets
-of such a mesh. Columns:
+The baseline is what the published implementation does: `grid_sample`, then 1 x 1 convolutions, in float32
+on batches of 10 000 points. The sides are compared first. Ours runs in float32 and, where the processor has
+it, in bf16. Points of body and face lie in neighbouring columns of a lattice of 256 (compact) or 512 (paper),
+colours are those of vertices of two sheets of such a mesh. Columns:
 
 - us: microseconds a point, ours on maps that are folded already; fold: milliseconds to fold the texels that
   these points touch, once an image and head.
 - ratio: torch's time over ours; with fold: over ours and the fold, as if the image had no more points.
 - MMAC: million multiply-adds a point, as torch does them and after folding.
 - of bound: the time that the folded multiply-adds take at the rate of torch's product of two 1024 x 1024
-  matrices, measured by turns with the rest, over our time.
+  matrices of the same precision, measured by turns with the rest, over our time.
 
 `--clock cpu` counts processor time instead, for a machine that has other things to do; it takes --threads 1.
 """
@@ -24,7 +24,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 BATCH = 10_000
 MATRIX = 1024
+TOLERANCE = {"fp32": 1e-4, "bf16": 0.03}
 
 Points = NDArray[np.float32]
 Run = Callable[[], object]
@@ -47,7 +48,7 @@ class Case:
 
     name: str
     num_points: int
-    ours: Run
+    ours: dict[str, Run]  # by precision
     fold: Run
     torch: Run
     macs: int
@@ -59,6 +60,7 @@ class Row:
     """Best times of one case, microseconds a point, and how fast the machine multiplied meanwhile."""
 
     name: str
+    precision: str
     num_points: int
     ours_us: float
     fold_ms: float
@@ -107,7 +109,7 @@ def mesh_vertices(num_points: int, resolution: int, shuffled: bool = False) -> P
     return rng.permutation(vertices) if shuffled else vertices
 
 
-def build_cases(config_name: str, num_points: int) -> list[Case]:
+def build_cases(config_name: str, num_points: int, precisions: Sequence[str]) -> list[Case]:
     """The body, face and colour heads of the compact or the paper networks, random weights."""
     import torch
 
@@ -145,26 +147,36 @@ def build_cases(config_name: str, num_points: int) -> list[Case]:
             volume = torch.randn(1, head.branch_3d.layers[0].in_channels, 32, 32, 32)
             sampler = _core.VolumeSampler(volume.numpy())
             mlps = [layers(head.branch_2d, True), layers(head.branch_3d, True), layers(head.joint)]
-            query = _core.JointQuery(*mlps, head.depth_scale, activation, num_own)
+            queries = {
+                precision: _core.JointQuery(*mlps, head.depth_scale, activation, num_own, precision)
+                for precision in precisions
+            }
             counts = [
                 multiply_adds(head.branch_2d, num_mapped, True),
                 multiply_adds(head.branch_3d, 0, True),
                 multiply_adds(head.joint, num_mapped),
             ]
         else:
-            query = _core.ImplicitQuery(layers(head), head.depth_scale, activation, num_own)
+            queries = {
+                precision: _core.ImplicitQuery(layers(head), head.depth_scale, activation, num_own, precision)
+                for precision in precisions
+            }
             counts = [multiply_adds(head, num_mapped)]
 
-        def ask(folded: FoldedMaps, at: Points, features: NDArray | None) -> Points:
+        def ask(precision: str, folded: FoldedMaps) -> Points:
             if isinstance(head, ImplicitHead):
-                return query.query(folded, at, features)
+                return queries[precision].query(folded, points, given_own)
             placed = frame.scale[0].numpy(), frame.offset[0].numpy()
-            return query.query(folded, sampler, *placed, at, features)
+            return queries[precision].query(folded, sampler, *placed, points, given_own)
 
-        def fold() -> object:
-            folded = query.fold(arrays)
+        def fold(precision: str) -> FoldedMaps:
+            folded = queries[precision].fold(arrays)
             folded.prepare(points)
             return folded
+
+        def ours(precision: str) -> Run:
+            folded = fold(precision)
+            return lambda: ask(precision, folded)
 
         @torch.inference_mode()
         def theirs() -> Points:
@@ -182,16 +194,17 @@ def build_cases(config_name: str, num_points: int) -> list[Case]:
                     values.append(joint_alone(head, samples_2d, samples_3d, at[..., 2]))
             return torch.cat(values, 2)[0].T.numpy()
 
-        folded = query.fold(arrays)
-        difference = np.abs(ask(folded, points, given_own) - theirs()).max()
-        assert difference < 1e-4, f"{name}: the sides disagree by {difference}"
+        expected, sides = theirs(), {precision: ours(precision) for precision in precisions}
+        for precision, run in sides.items():
+            difference = np.abs(run() - expected).max()
+            assert difference < TOLERANCE[precision], f"{name}: {precision} is off by {difference}"
         macs, folded_macs = (sum(count[i] for count in counts) for i in (0, 1))
         cases.append(
             Case(
                 f"{config_name.lower()} {name}",
                 len(points),
-                lambda: ask(folded, points, given_own),
-                fold,
+                sides,
+                lambda: fold("fp32"),
                 theirs,
                 macs,
                 folded_macs,
@@ -253,9 +266,11 @@ def build_cases(config_name: str, num_points: int) -> list[Case]:
     return cases
 
 
-def measure(case: Case, multiply: Run, num_repeats: int, clock: Callable[[], float]) -> Row:
+def measure(case: Case, multiply: dict[str, Run], num_repeats: int, clock: Callable[[], float]) -> list[Row]:
     """Run the sides by turns, once to warm up and then `num_repeats` times; the best of each counts."""
-    sides = {"ours": case.ours, "fold": case.fold, "torch": case.torch, "matrices": multiply}
+    sides = {"fold": case.fold, "torch": case.torch}
+    for precision, run in case.ours.items():
+        sides |= {precision: run, f"{precision} matrices": multiply[precision]}
     best = dict.fromkeys(sides, float("inf"))
     for repeat in range(num_repeats + 1):
         for name, run in sides.items():
@@ -264,16 +279,20 @@ def measure(case: Case, multiply: Run, num_repeats: int, clock: Callable[[], flo
             if repeat > 0:
                 best[name] = min(best[name], clock() - start)
     per_point = 1e6 / case.num_points
-    return Row(
-        case.name,
-        case.num_points,
-        best["ours"] * per_point,
-        best["fold"] * 1e3,
-        best["torch"] * per_point,
-        case.macs,
-        case.folded_macs,
-        2e-9 * MATRIX**3 / best["matrices"],
-    )
+    return [
+        Row(
+            case.name,
+            precision,
+            case.num_points,
+            best[precision] * per_point,
+            best["fold"] * 1e3,
+            best["torch"] * per_point,
+            case.macs,
+            case.folded_macs,
+            2e-9 * MATRIX**3 / best[f"{precision} matrices"],
+        )
+        for precision in case.ours
+    ]
 
 
 def main() -> None:
@@ -308,19 +327,23 @@ def main() -> None:
         f"{'case':34} {'us':>7} {'torch':>7} {'ratio':>6} {'fold ms':>8} {'with fold':>10} "
         f"{'MMAC':>13} {'GFLOP/s':>8} {'of bound':>9}"
     )
-    matrix = torch.randn(MATRIX, MATRIX)
+    types = {"fp32": torch.float32}
+    if "avx512_bf16" in _core.supported_simd_levels():
+        types["bf16"] = torch.bfloat16
+    matrices = {precision: torch.randn(MATRIX, MATRIX).to(dtype) for precision, dtype in types.items()}
+    multiply = {precision: lambda matrix=matrix: matrix @ matrix for precision, matrix in matrices.items()}
     clock = time.perf_counter if arguments.clock == "wall" else time.process_time
     rows = []
     for config_name in arguments.configs:
-        for case in build_cases(config_name.upper(), arguments.num_points):
-            row = measure(case, lambda: matrix @ matrix, arguments.repeats, clock)
-            rows.append(row)
-            print(
-                f"{row.name:34} {row.ours_us:7.2f} {row.torch_us:7.2f} {row.ratio:6.2f} {row.fold_ms:8.1f} "
-                f"{row.ratio_with_fold:10.2f} {row.macs / 1e6:6.3f} {row.folded_macs / 1e6:6.3f} "
-                f"{row.gflops:8.0f} {row.share_of_bound:9.0%}",
-                flush=True,
-            )
+        for case in build_cases(config_name.upper(), arguments.num_points, tuple(types)):
+            for row in measure(case, multiply, arguments.repeats, clock):
+                rows.append(row)
+                print(
+                    f"{row.name:29} {row.precision} {row.ours_us:7.2f} {row.torch_us:7.2f} {row.ratio:6.2f} "
+                    f"{row.fold_ms:8.1f} {row.ratio_with_fold:10.2f} {row.macs / 1e6:6.3f} "
+                    f"{row.folded_macs / 1e6:6.3f} {row.gflops:8.0f} {row.share_of_bound:9.0%}",
+                    flush=True,
+                )
     if arguments.json:
         computed = ("ratio", "ratio_with_fold", "share_of_bound")
         written = [{**asdict(row), **{name: getattr(row, name) for name in computed}} for row in rows]

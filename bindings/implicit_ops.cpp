@@ -10,6 +10,7 @@
 
 #include "arrays.h"
 #include "bindings.h"
+#include "core/cpu_features.h"
 #include "heads.h"
 #include "ops/implicit_query.h"
 #include "ops/joint_query.h"
@@ -22,15 +23,17 @@ namespace {
 using FloatArray = py::array_t<float, py::array::c_style>;
 
 ImplicitQuery make_query(const LayerArrays& layers, float depth_scale, const std::string& activation,
-                         std::int64_t num_point_features) {
-    return ImplicitQuery({layers_of(layers), depth_scale, activation_of(activation), num_point_features});
+                         std::int64_t num_point_features, const std::string& precision) {
+    return ImplicitQuery({layers_of(layers), depth_scale, activation_of(activation), num_point_features},
+                         precision_named(precision));
 }
 
 JointQuery make_joint_query(const LayerArrays& branch_2d, const LayerArrays& branch_3d,
                             const LayerArrays& joint, float depth_scale, const std::string& activation,
-                            std::int64_t num_point_features) {
+                            std::int64_t num_point_features, const std::string& precision) {
     return JointQuery({layers_of(branch_2d), layers_of(branch_3d), layers_of(joint), depth_scale,
-                       activation_of(activation), num_point_features});
+                       activation_of(activation), num_point_features},
+                      precision_named(precision));
 }
 
 // Arrays that maps were folded from, and the fold, which borrows them.
@@ -129,7 +132,7 @@ void bind_implicit_ops(py::module_& module) {
     py::class_<ImplicitQuery>(module, "ImplicitQuery")
         .def(py::init(&make_query), py::arg("layers"), py::arg("depth_scale") = 1.0f,
              py::arg("activation") = "sigmoid", py::arg("num_point_features") = 0,
-             "Takes a list of (weight (out, in), bias (out,)).")
+             py::arg("precision") = "fp32", "Takes a list of (weight (out, in), bias (out,)).")
         .def("fold", &fold<ImplicitQuery>, py::arg("maps"), py::keep_alive<0, 1>(),
              "Makes maps (1, C, H, W) ready for many queries.")
         .def("query", &query_folded, py::arg("maps"), py::arg("points"),
@@ -144,7 +147,8 @@ void bind_implicit_ops(py::module_& module) {
     py::class_<JointQuery>(module, "JointQuery")
         .def(py::init(&make_joint_query), py::arg("branch_2d"), py::arg("branch_3d"), py::arg("joint"),
              py::arg("depth_scale") = 1.0f, py::arg("activation") = "sigmoid",
-             py::arg("num_point_features") = 0, "Takes three lists of (weight (out, in), bias (out,)).")
+             py::arg("num_point_features") = 0, py::arg("precision") = "fp32",
+             "Takes three lists of (weight (out, in), bias (out,)).")
         .def("fold", &fold<JointQuery>, py::arg("maps"), py::keep_alive<0, 1>(),
              "Makes maps (1, C, H, W) ready for many queries.")
         .def("query", &query_joint_folded, py::arg("maps"), py::arg("volume"), py::arg("scale"),

@@ -203,6 +203,12 @@ void bind_ops(py::module_& module) {
     module.def(
         "simd_level", [] { return std::string(name(choose_simd_level())); },
         "The level that the next ImplicitQuery takes; JIFF_SIMD_LEVEL forces it.");
+    module.def(
+        "precision_of",
+        [](const std::string& precision) {
+            return precision_named(precision) == Precision::kBf16 ? "bf16" : "fp32";
+        },
+        py::arg("precision"), "What heads compute in here when `precision`, as \"auto\", is asked for.");
     module.def("supported_simd_levels", [] {
         std::vector<std::string> names;
         for (const SimdLevel level : supported_simd_levels()) names.emplace_back(name(level));

@@ -5,6 +5,7 @@
 
 #include "arrays.h"
 #include "bindings.h"
+#include "core/cpu_features.h"
 #include "images.h"
 #include "pipeline/reconstruction.h"
 #include "python_engine.h"
@@ -25,10 +26,11 @@ ProgressCallback progress_of(const py::object& callback) {
     };
 }
 
-std::unique_ptr<Reconstructor> make_reconstructor(const Bundle& bundle, py::object engine) {
+std::unique_ptr<Reconstructor> make_reconstructor(const Bundle& bundle, py::object engine,
+                                                  const std::string& precision) {
     const auto adapter = std::make_shared<PythonEngine>(std::move(engine));
     const py::gil_scoped_release release;
-    return std::make_unique<Reconstructor>(bundle, adapter);
+    return std::make_unique<Reconstructor>(bundle, adapter, precision_named(precision));
 }
 
 Reconstruction reconstruct(const Reconstructor& reconstructor, const py::array& rgb, const py::object& mask,
@@ -175,7 +177,8 @@ void bind_pipeline(py::module_& module) {
     bind_face_result(module);
     bind_result(module);
     py::class_<Reconstructor>(module, "Reconstructor")
-        .def(py::init(&make_reconstructor), py::arg("bundle"), py::arg("engine"))
+        .def(py::init(&make_reconstructor), py::arg("bundle"), py::arg("engine"),
+             py::arg("precision") = "auto")
         .def("use_gpu", &Reconstructor::use_gpu, py::arg("precision"),
              py::call_guard<py::gil_scoped_release>(), "From here on the heads run on the current GPU.")
         .def("reconstruct", &reconstruct, py::arg("rgb"), py::arg("mask"), py::arg("options"),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from jiffsdk import _core
 from reference import joint_query as reference
-from test_ops_implicit_query import Layers, column_points, random_maps
+from test_ops_implicit_query import Layers, assert_bf16_equal, column_points, random_maps
 from thread_counts import outputs_by_threads
 
 # Worst error seen against float64 at these sizes: 7e-7.
@@ -42,6 +42,7 @@ class Case:
     widths_joint: list[int] = field(default_factory=lambda: [21, 13, 2])
     activation: str = "sigmoid"
     seed: int = 0
+    precision: str = "fp32"
 
     def __post_init__(self) -> None:
         rng = np.random.default_rng(self.seed)
@@ -56,7 +57,9 @@ class Case:
         # Part of the points lie beyond the cube.
         self.scale = np.array([0.7, -0.6, 0.9], np.float32)
         self.offset = np.array([0.5, 0.45, 0.4], np.float32)
-        self.query = _core.JointQuery(*self.mlps, 1.28, self.activation, self.num_point_features)
+        self.query = _core.JointQuery(
+            *self.mlps, 1.28, self.activation, self.num_point_features, self.precision
+        )
         self.sampler = _core.VolumeSampler(self.volume)
 
     def features(self, points: Array) -> Array | None:
@@ -71,7 +74,7 @@ class Case:
             self.maps, self.sampler, self.scale, self.offset, points, self.features(points)
         )
 
-    def expected(self, points: Array) -> NDArray[np.float64]:
+    def expected(self, points: Array, precision: str = "fp32") -> NDArray[np.float64]:
         return reference.query(
             *self.mlps,
             self.maps,
@@ -82,6 +85,7 @@ class Case:
             1.28,
             self.activation,
             self.features(points),
+            precision,
         )
 
 
@@ -133,6 +137,13 @@ def test_equals_the_reference(simd_level: str, case: str, shape_of_batch: str) -
     assert np.abs(values - expected).max() < TOLERANCE
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_bf16_equals_the_reference(simd_level: str, case: str) -> None:
+    joint = Case(**CASES[case], precision="bf16")
+    points = column_points([1, 1, 1, 4, 17, 90] * 3)
+    assert_bf16_equal(joint.values(points), joint.expected(points, "bf16"), joint.expected(points))
+
+
 @given(
     channels=st.lists(st.integers(1, 5), min_size=1, max_size=3),
     num_point_features=st.integers(0, 4),
@@ -158,8 +169,9 @@ def test_equals_the_reference_at_any_size(
     assert np.abs(values - expected).max(initial=0) < TOLERANCE
 
 
-def test_a_point_has_one_result_whatever_its_neighbours(simd_level: str) -> None:
-    joint = Case()
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_point_has_one_result_whatever_its_neighbours(simd_level: str, precision: str) -> None:
+    joint = Case(precision=precision)
     rng = np.random.default_rng(5)
     points = column_points(rng.integers(1, 30, size=90).tolist())
     values = joint.values(points)
@@ -228,8 +240,10 @@ PRINT_DIGEST = """
 import hashlib
 from test_ops_joint_query import Case, column_points
 from jiffsdk import _core
-values = Case().values(column_points([1, 2, 9, 30] * 60))
-print(_core.num_threads(), hashlib.sha256(values.tobytes()).hexdigest())
+points, digest = column_points([1, 2, 9, 30] * 60), hashlib.sha256()
+for precision in ("fp32", "bf16"):
+    digest.update(Case(precision=precision).values(points).tobytes())
+print(_core.num_threads(), digest.hexdigest())
 """
 
 

@@ -335,7 +335,7 @@ def test_preview_shows_the_head_below(used: Reconstruction) -> None:
     assert plain.size[1] == 4 * 64
     closer = np.asarray(plain)[3 * 64 :, : plain.size[0] // 4]
     further = np.asarray(plain)[64 : 2 * 64, : plain.size[0] // 4]
-    background = closer[0, 0]
+    background = further[0, 0]
     assert (closer != background).any(2).mean() > (further != background).any(2).mean()
 
 

@@ -16,8 +16,8 @@
 namespace jiff::api {
 
 struct LoadedReconstructor {
-    LoadedReconstructor(const Bundle& bundle, const std::shared_ptr<Engine>& engine)
-        : reconstructor(bundle, engine), engine(registered_name(engine->name())) {}
+    LoadedReconstructor(const Bundle& bundle, const std::shared_ptr<Engine>& engine, Precision precision)
+        : reconstructor(bundle, engine, precision), engine(registered_name(engine->name())) {}
 
     Reconstructor reconstructor;
     const char* engine;  // a name in jiff_engines()

@@ -1,6 +1,7 @@
 #include "api/options.h"
 
 #include "api/structures.h"
+#include "core/cpu_features.h"
 #include "core/status.h"
 
 namespace jiff::api {
@@ -40,10 +41,13 @@ EngineRequest engine_request(const jiff_reconstructor_options* options) {
         refuse("reserved of 'options' is " + std::to_string(given.reserved) +
                "; start from JIFF_RECONSTRUCTOR_OPTIONS_INIT");
     }
-    EngineRequest request{"auto", {}};
+    EngineRequest request{"auto", {}, Precision::kFp32};
     if (given.engine != nullptr) request.name = given.engine;
     if (given.device != nullptr) request.options.device = given.device;
-    if (given.precision != nullptr) request.options.precision = given.precision;
+    const std::string precision = given.precision == nullptr ? "auto" : given.precision;
+    if (precision != "auto") request.options.precision = precision;
+    // What only engines have leaves the heads in float32.
+    request.precision = precision_named(precision == "auto" || precision == "bf16" ? precision : "fp32");
     request.options.num_threads = given.num_threads;
     return request;
 }

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "core/precision.h"
 #include "core/progress.h"
 #include "engine/registry.h"
 #include "jiff/jiff.h"
@@ -13,6 +14,7 @@ namespace jiff::api {
 struct EngineRequest {
     std::string name;
     EngineOptions options;
+    Precision precision;  // of the heads
 };
 
 struct ReconstructRequest {

@@ -18,7 +18,7 @@ extern "C" jiff_status jiff_reconstructor_create(const jiff_bundle* bundle,
         require(reconstructor, "reconstructor");
         const EngineRequest request = engine_request(options);
         const auto engine = jiff::create_engine(request.name, request.options);
-        auto loaded = std::make_shared<const LoadedReconstructor>(*model, engine);
+        auto loaded = std::make_shared<const LoadedReconstructor>(*model, engine, request.precision);
         log_info("bundle '" + model->name + "' " + model->version + " loaded by engine '" + loaded->engine +
                  "', " + request.options.precision);
         *reconstructor = reconstructors().add(std::move(loaded));

@@ -14,6 +14,8 @@ const char* name(SimdLevel level) noexcept {
             return "avx2";
         case SimdLevel::kAvx512:
             return "avx512";
+        case SimdLevel::kAvx512Bf16:
+            return "avx512_bf16";
     }
     return "unknown";
 }
@@ -28,6 +30,7 @@ std::vector<SimdLevel> supported_simd_levels() {
                             __builtin_cpu_supports("avx512bw");
     if (has_avx2) levels.push_back(SimdLevel::kAvx2);
     if (has_avx512) levels.push_back(SimdLevel::kAvx512);
+    if (has_avx512 && __builtin_cpu_supports("avx512bf16")) levels.push_back(SimdLevel::kAvx512Bf16);
 #endif
     return levels;
 }
@@ -44,6 +47,26 @@ SimdLevel choose_simd_level() {
     throw Error(ErrorCode::kInvalidArgument,
                 "JIFF_SIMD_LEVEL is '" + std::string(wanted) +
                     "', which is unknown or not supported here; supported: " + supported);
+}
+
+Precision precision_named(const std::string& name) {
+    if (name == "fp32") return Precision::kFp32;
+    if (name == "bf16") return Precision::kBf16;
+    if (name == "auto") {
+        return choose_simd_level() == SimdLevel::kAvx512Bf16 ? Precision::kBf16 : Precision::kFp32;
+    }
+    throw Error(ErrorCode::kInvalidArgument,
+                "precision must be 'auto', 'fp32' or 'bf16', got '" + name + "'");
+}
+
+void require_precision(Precision precision) {
+    if (precision == Precision::kFp32 || choose_simd_level() == SimdLevel::kAvx512Bf16) return;
+    const bool is_forced = supported_simd_levels().back() == SimdLevel::kAvx512Bf16;
+    throw Error(ErrorCode::kEngine,
+                is_forced ? "JIFF_SIMD_LEVEL is '" + std::string(name(choose_simd_level())) +
+                                "', which does not compute in bf16; unset it, or ask for precision 'fp32'"
+                          : "this processor does not compute in bf16 (it needs AVX-512 BF16); ask for "
+                            "precision 'fp32'");
 }
 
 }  // namespace jiff

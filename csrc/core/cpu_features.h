@@ -4,11 +4,13 @@
 #include <string>
 #include <vector>
 
+#include "core/precision.h"
+
 namespace jiff {
 
-enum class SimdLevel { kPortable, kAvx2, kAvx512 };  // ascending
+enum class SimdLevel { kPortable, kAvx2, kAvx512, kAvx512Bf16 };  // ascending
 
-const char* name(SimdLevel level) noexcept;  // "portable", "avx2", "avx512"
+const char* name(SimdLevel level) noexcept;  // "portable", "avx2", "avx512", "avx512_bf16"
 
 // The levels that were compiled and that this processor has, ascending.
 std::vector<SimdLevel> supported_simd_levels();
@@ -16,5 +18,13 @@ std::vector<SimdLevel> supported_simd_levels();
 // The highest supported level, or the one named by the environment variable JIFF_SIMD_LEVEL, which is
 // read at each call. Throws Error(kInvalidArgument) when that name is unknown or not supported here.
 SimdLevel choose_simd_level();
+
+// "fp32", "bf16", or "auto": bf16 where the kernels of choose_simd_level() gain by it. Throws
+// Error(kInvalidArgument) on another name.
+Precision precision_named(const std::string& name);
+
+// Throws Error(kEngine) when the kernels of choose_simd_level() do not compute in `precision` any faster
+// than in float32, with what to do. They give the same numbers all the same.
+void require_precision(Precision precision);
 
 }  // namespace jiff

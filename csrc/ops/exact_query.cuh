@@ -70,13 +70,13 @@ __global__ void __launch_bounds__(kExactThreads)
                         blended(maps, batch.points + 3 * (first + p), layer.first_row + output, sums[p]);
             }
             const float* weight = layer.weights + output;
-            for (int k = 0; k < layer.num_hidden; ++k, weight += layer.num_outputs) {
-                for (int p = 0; p < kExactPoints; ++p)
-                    sums[p] = fmaf(hidden[p * hidden_stride + k], *weight, sums[p]);
-            }
             for (int k = 0; k < layer.num_own; ++k, weight += layer.num_outputs) {
                 for (int p = 0; p < kExactPoints; ++p)
                     sums[p] = fmaf(own[p * num_own + layer.first_own + k], *weight, sums[p]);
+            }
+            for (int k = 0; k < layer.num_hidden; ++k, weight += layer.num_outputs) {
+                for (int p = 0; p < kExactPoints; ++p)
+                    sums[p] = fmaf(hidden[p * hidden_stride + k], *weight, sums[p]);
             }
             for (int p = 0; p < kExactPoints; ++p) {
                 const float value = layer.is_rectified ? leaky(sums[p]) : sums[p];

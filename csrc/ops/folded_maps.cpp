@@ -28,7 +28,7 @@ bool continues_column(const float* points, std::int64_t i) {
 struct MapGroup {
     std::int64_t height, width;
     std::vector<TensorView> maps;
-    PackedMatrix weights;  // [rows of all layers, channels of these maps]
+    PackedMatrix<float> weights;  // [rows of all layers, channels of these maps]
     std::vector<AlignedBuffer> blocks;
     std::vector<bool> is_folded;
 
@@ -136,9 +136,9 @@ FoldedMaps::FoldedMaps(const FeaturePart& part, const std::vector<TensorView>& m
     for (std::size_t g = 0; g < state_->groups.size(); ++g) {
         MapGroup& group = state_->groups[g];
         const std::vector<std::int64_t>& channels = channels_of_group[g];
-        group.weights =
-            PackedMatrix(part.kernel(), part.num_rows(), static_cast<std::int64_t>(channels.size()),
-                         [&](std::int64_t row, std::int64_t k) { return part.weight(row, channels[k]); });
+        group.weights = PackedMatrix<float>(
+            part.kernel(), part.num_rows(), static_cast<std::int64_t>(channels.size()),
+            [&](std::int64_t row, std::int64_t k) { return part.weight(row, channels[k]); });
         const std::int64_t num_texels = group.height * group.width;
         group.blocks.resize((num_texels + kTexelsPerBlock - 1) / kTexelsPerBlock);
         group.is_folded.resize(num_texels, false);

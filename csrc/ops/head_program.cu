@@ -235,8 +235,8 @@ class ExactBuilder {
             const float* weight = layers[i].weight.data();
             ExactLayer layer;
             std::vector<float> weights;
-            for (std::int64_t k = 0; k < num_hidden + num_own; ++k) {
-                const std::int64_t column = k < num_hidden ? k : k + num_maps;
+            for (std::int64_t k = 0; k < num_own + num_hidden; ++k) {  // own inputs first, as on the CPU
+                const std::int64_t column = k < num_own ? num_hidden + num_maps + k : k - num_own;
                 for (std::int64_t n = 0; n < num_out; ++n) weights.push_back(weight[n * num_in + column]);
             }
             layer.weights = blob_.add<float>(weights);

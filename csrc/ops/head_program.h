@@ -78,7 +78,7 @@ bool fits_pairs(const TensorCoreProgram& program, int num_pairs);
 // ---- In float32, for exact answers ------------------------------------------------------------------------
 // Sums run in the order of the CPU's.
 struct ExactLayer {
-    const float* weights = nullptr;  // [inputs, outputs]
+    const float* weights = nullptr;  // [own and hidden inputs, outputs]
     const float* biases = nullptr;
     std::int32_t first_row = -1;
     std::int32_t num_outputs = 0, num_hidden = 0, first_own = 0, num_own = 0;

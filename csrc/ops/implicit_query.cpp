@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
+#include <variant>
 
 #include "core/status.h"
 #include "core/threads.h"
@@ -30,10 +32,23 @@ std::int64_t count_raw_channels(const HeadConfig& config) {
 }
 
 // Memory of one thread, kept between blocks.
+template <typename Element>
 struct Scratch {
     PointColumns columns;
-    AlignedBuffer own, hidden[2], results;
+    AlignedArray<Element> hidden[2];
+    AlignedBuffer own, results;
 };
+
+using AnyMlp = std::variant<SkipMlp<float>, SkipMlp<Bf16>>;
+
+AnyMlp make_mlp(Precision precision, const LayerKernel& kernel, const HeadConfig& config,
+                std::int64_t num_mapped) {
+    const std::int64_t depth_channel = config.num_point_features;
+    if (precision == Precision::kBf16) {
+        return SkipMlp<Bf16>(kernel, config.layers, 0, num_mapped, depth_channel, 0);
+    }
+    return SkipMlp<float>(kernel, config.layers, 0, num_mapped, depth_channel, 0);
+}
 
 }  // namespace
 
@@ -42,14 +57,21 @@ struct ImplicitQuery::Packed {
     float depth_scale;
     HeadActivation activation;
     FeaturePart features;
-    SkipMlp mlp;
+    AnyMlp any_mlp;
 
-    Packed(const LayerKernel& kernel, const HeadConfig& config, std::int64_t num_mapped)
+    Packed(const LayerKernel& kernel, const HeadConfig& config, std::int64_t num_mapped, Precision precision)
         : num_point_features(config.num_point_features),
           depth_scale(config.depth_scale),
           activation(config.activation),
           features(kernel, {{&config.layers, 0}}, num_mapped),
-          mlp(kernel, config.layers, 0, num_mapped, 0) {}
+          any_mlp(make_mlp(precision, kernel, config, num_mapped)) {}
+
+    std::int64_t num_layers() const {
+        return std::visit([](const auto& mlp) { return mlp.num_layers(); }, any_mlp);
+    }
+    std::int64_t num_outputs(std::int64_t num_layers) const {
+        return std::visit([&](const auto& mlp) { return mlp.num_outputs(num_layers); }, any_mlp);
+    }
 
     // What a call asks for: of the first `num_layers` layers, activated by `activation` or, if that is null,
     // as hidden channels are.
@@ -63,13 +85,14 @@ struct ImplicitQuery::Packed {
     };
 
     void run(const Request& request, std::int64_t num_points) const;
-    void evaluate(const Request& request, std::int64_t first, std::int64_t count) const;
+    template <typename Element>
+    void evaluate(const SkipMlp<Element>& mlp, const Request& request, std::int64_t first,
+                  std::int64_t count) const;
 };
 
-ImplicitQuery::ImplicitQuery(const HeadConfig& config) {
-    const std::int64_t num_raw = count_raw_channels(config);
-    packed_ =
-        std::make_unique<Packed>(choose_layer_kernel(), config, num_raw - config.num_point_features - 1);
+ImplicitQuery::ImplicitQuery(const HeadConfig& config, Precision precision) {
+    const std::int64_t num_mapped = count_raw_channels(config) - config.num_point_features - 1;
+    packed_ = std::make_unique<Packed>(choose_layer_kernel(), config, num_mapped, precision);
 }
 
 ImplicitQuery::~ImplicitQuery() = default;
@@ -78,17 +101,15 @@ ImplicitQuery& ImplicitQuery::operator=(ImplicitQuery&&) noexcept = default;
 
 std::int64_t ImplicitQuery::num_feature_channels() const { return packed_->features.num_channels(); }
 std::int64_t ImplicitQuery::num_point_features() const { return packed_->num_point_features; }
-std::int64_t ImplicitQuery::num_outputs() const {
-    return packed_->mlp.num_outputs(packed_->mlp.num_layers());
-}
+std::int64_t ImplicitQuery::num_outputs() const { return packed_->num_outputs(packed_->num_layers()); }
 
 std::int64_t ImplicitQuery::num_activations(std::int64_t num_layers) const {
-    if (num_layers < 1 || num_layers >= packed_->mlp.num_layers()) {
+    if (num_layers < 1 || num_layers >= packed_->num_layers()) {
         throw Error(ErrorCode::kInvalidArgument, "the implicit function has hidden layers 1 to " +
-                                                     std::to_string(packed_->mlp.num_layers() - 1) +
+                                                     std::to_string(packed_->num_layers() - 1) +
                                                      ", got num_layers = " + std::to_string(num_layers));
     }
-    return packed_->mlp.num_outputs(num_layers);
+    return packed_->num_outputs(num_layers);
 }
 
 FoldedMaps ImplicitQuery::fold(const std::vector<TensorView>& maps) const {
@@ -97,7 +118,7 @@ FoldedMaps ImplicitQuery::fold(const std::vector<TensorView>& maps) const {
 
 void ImplicitQuery::query(const FoldedMaps& maps, const float* point_features, const float* points,
                           std::int64_t num_points, float* values) const {
-    packed_->run({maps, point_features, points, packed_->mlp.num_layers(), &packed_->activation, values},
+    packed_->run({maps, point_features, points, packed_->num_layers(), &packed_->activation, values},
                  num_points);
 }
 
@@ -117,12 +138,15 @@ void ImplicitQuery::Packed::run(const Request& request, std::int64_t num_points)
     request.maps.prepare(request.points, num_points);
     const std::int64_t size = block_size(num_points);
     parallel_for((num_points + size - 1) / size, [&](std::int64_t block) {
-        evaluate(request, block * size, std::min(size, num_points - block * size));
+        const std::int64_t first = block * size, count = std::min(size, num_points - first);
+        std::visit([&](const auto& mlp) { evaluate(mlp, request, first, count); }, any_mlp);
     });
 }
 
-void ImplicitQuery::Packed::evaluate(const Request& request, std::int64_t first, std::int64_t count) const {
-    thread_local Scratch scratch;
+template <typename Element>
+void ImplicitQuery::Packed::evaluate(const SkipMlp<Element>& mlp, const Request& request, std::int64_t first,
+                                     std::int64_t count) const {
+    thread_local Scratch<Element> scratch;
     const std::int64_t stride = mlp.row_size(), own_stride = num_point_features + 1;
     const float* points = request.points + 3 * first;
     scratch.columns.assign(request.maps, points, count);

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/precision.h"
 #include "core/tensor.h"
 #include "ops/folded_maps.h"
 #include "ops/skip_mlp.h"
@@ -22,8 +23,10 @@ struct HeadConfig {
 
 class ImplicitQuery {
   public:
-    // Checks the shapes and packs the weights. Throws Error(kInvalidArgument).
-    explicit ImplicitQuery(const HeadConfig& config);
+    // Checks the shapes and packs the weights. In bf16 the weights of all but map features are rounded, and
+    // so are a point's own features and each layer's activations; sums are float32 and the depth keeps
+    // sixteen bits. Throws Error(kInvalidArgument).
+    explicit ImplicitQuery(const HeadConfig& config, Precision precision = Precision::kFp32);
     ~ImplicitQuery();
     ImplicitQuery(ImplicitQuery&&) noexcept;
     ImplicitQuery& operator=(ImplicitQuery&&) noexcept;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <variant>
 
 #include "core/status.h"
 #include "core/threads.h"
@@ -44,11 +45,35 @@ Widths check_config(const JointHeadConfig& config) {
 }
 
 // Memory of one thread, kept between blocks.
+template <typename Element>
 struct Scratch {
     PointColumns columns;
-    AlignedBuffer own, branch[2], joint[2], results;
+    AlignedArray<Element> branch[2], joint[2];
+    AlignedBuffer own, results;
     std::vector<float> coordinates;
 };
+
+template <typename Element>
+struct Mlps {
+    SkipMlp<Element> branch_2d, branch_3d, joint;
+
+    Mlps(const LayerKernel& kernel, const JointHeadConfig& config, const Widths& widths,
+         std::int64_t num_mapped)
+        : branch_2d(kernel, config.branch_2d, 0, num_mapped, config.num_point_features, 0),
+          branch_3d(kernel, config.branch_3d, 0, 0, -1, 0),
+          joint(kernel, config.joint, widths.start(), num_mapped, config.num_point_features,
+                branch_2d.end_row()) {}
+
+    std::int64_t num_outputs() const { return joint.num_outputs(joint.num_layers()); }
+};
+
+using AnyMlps = std::variant<Mlps<float>, Mlps<Bf16>>;
+
+AnyMlps make_mlps(Precision precision, const LayerKernel& kernel, const JointHeadConfig& config,
+                  const Widths& widths, std::int64_t num_mapped) {
+    if (precision == Precision::kBf16) return Mlps<Bf16>(kernel, config, widths, num_mapped);
+    return Mlps<float>(kernel, config, widths, num_mapped);
+}
 
 }  // namespace
 
@@ -60,10 +85,10 @@ struct JointQuery::Packed {
     HeadActivation activation;
     FeaturePart features;  // of branch_2d, then of joint
     BiasSource biases_3d;
-    SkipMlp branch_2d, branch_3d, joint;
+    AnyMlps any_mlps;
 
     Packed(const LayerKernel& kernel, const JointHeadConfig& config, const Widths& widths,
-           std::int64_t num_mapped)
+           std::int64_t num_mapped, Precision precision)
         : kernel(&kernel),
           widths(widths),
           num_point_features(config.num_point_features),
@@ -71,9 +96,7 @@ struct JointQuery::Packed {
           activation(config.activation),
           features(kernel, {{&config.branch_2d, 0}, {&config.joint, widths.start()}}, num_mapped),
           biases_3d(kernel, config.branch_3d),
-          branch_2d(kernel, config.branch_2d, 0, num_mapped, 0),
-          branch_3d(kernel, config.branch_3d, 0, 0, 0),
-          joint(kernel, config.joint, widths.start(), num_mapped, branch_2d.end_row()) {}
+          any_mlps(make_mlps(precision, kernel, config, widths, num_mapped)) {}
 
     struct Request {
         const FoldedMaps& maps;
@@ -84,15 +107,19 @@ struct JointQuery::Packed {
         float* values;
     };
 
-    void evaluate(const Request& request, std::int64_t first, std::int64_t count) const;
-    void fill_own(const Request& request, std::int64_t first, std::int64_t count, Scratch& scratch) const;
+    template <typename Element>
+    void evaluate(const Mlps<Element>& mlps, const Request& request, std::int64_t first,
+                  std::int64_t count) const;
+    template <typename Element>
+    void fill_own(const Request& request, std::int64_t first, std::int64_t count,
+                  Scratch<Element>& scratch) const;
     std::int64_t num_own() const { return num_point_features + 1 + widths.raw_3d; }
 };
 
-JointQuery::JointQuery(const JointHeadConfig& config) {
+JointQuery::JointQuery(const JointHeadConfig& config, Precision precision) {
     const Widths widths = check_config(config);
     packed_ = std::make_unique<Packed>(choose_layer_kernel(), config, widths,
-                                       widths.raw_2d - config.num_point_features - 1);
+                                       widths.raw_2d - config.num_point_features - 1, precision);
 }
 
 JointQuery::~JointQuery() = default;
@@ -103,7 +130,7 @@ std::int64_t JointQuery::num_feature_channels() const { return packed_->features
 std::int64_t JointQuery::num_point_features() const { return packed_->num_point_features; }
 std::int64_t JointQuery::num_volume_channels() const { return packed_->widths.raw_3d; }
 std::int64_t JointQuery::num_outputs() const {
-    return packed_->joint.num_outputs(packed_->joint.num_layers());
+    return std::visit([](const auto& mlps) { return mlps.num_outputs(); }, packed_->any_mlps);
 }
 
 FoldedMaps JointQuery::fold(const std::vector<TensorView>& maps) const {
@@ -128,13 +155,15 @@ void JointQuery::query(const FoldedMaps& maps, const float* point_features, cons
     const Packed::Request request{maps, point_features, volume, frame, points, values};
     const std::int64_t size = block_size(num_points);
     parallel_for((num_points + size - 1) / size, [&](std::int64_t block) {
-        p.evaluate(request, block * size, std::min(size, num_points - block * size));
+        const std::int64_t first = block * size, count = std::min(size, num_points - first);
+        std::visit([&](const auto& mlps) { p.evaluate(mlps, request, first, count); }, p.any_mlps);
     });
 }
 
 // Rows of point features, depth and samples of the volume. Each MLP takes its part of these.
+template <typename Element>
 void JointQuery::Packed::fill_own(const Request& request, std::int64_t first, std::int64_t count,
-                                  Scratch& scratch) const {
+                                  Scratch<Element>& scratch) const {
     const float* points = request.points + 3 * first;
     float* own = scratch.own.reserve(kMaxBlockPoints * num_own());
     write_own(request.point_features + first * num_point_features, num_point_features, points, count,
@@ -144,32 +173,36 @@ void JointQuery::Packed::fill_own(const Request& request, std::int64_t first, st
     request.volume.sample(scratch.coordinates.data(), count, own + num_point_features + 1, num_own());
 }
 
-void JointQuery::Packed::evaluate(const Request& request, std::int64_t first, std::int64_t count) const {
-    thread_local Scratch scratch;
+template <typename Element>
+void JointQuery::Packed::evaluate(const Mlps<Element>& mlps, const Request& request, std::int64_t first,
+                                  std::int64_t count) const {
+    thread_local Scratch<Element> scratch;
     const float* points = request.points + 3 * first;
     scratch.columns.assign(request.maps, points, count);
     fill_own(request, first, count, scratch);
 
+    const auto& [branch_2d, branch_3d, joint] = mlps;
     const std::int64_t branch_stride = std::max(branch_2d.row_size(), branch_3d.row_size());
     // A branch's results are written with padding, also where the joint MLP has few channels of its own.
-    const std::int64_t joint_stride = std::max(joint.row_size(), widths.start() + kernel->num_outputs);
-    float* branch_inputs = scratch.branch[0].reserve(kMaxBlockPoints * branch_stride);
-    float* branch_products = scratch.branch[1].reserve(kMaxBlockPoints * branch_stride);
-    float* joint_inputs = scratch.joint[0].reserve(kMaxBlockPoints * joint_stride);
-    float* joint_products = scratch.joint[1].reserve(kMaxBlockPoints * joint_stride);
+    const std::int64_t joint_stride =
+        std::max(joint.row_size(), joint.hidden_offset() + widths.start() + kernel->num_outputs);
+    Element* branch_inputs = scratch.branch[0].reserve(kMaxBlockPoints * branch_stride);
+    Element* branch_products = scratch.branch[1].reserve(kMaxBlockPoints * branch_stride);
+    Element* joint_inputs = scratch.joint[0].reserve(kMaxBlockPoints * joint_stride);
+    Element* joint_products = scratch.joint[1].reserve(kMaxBlockPoints * joint_stride);
     float* results = scratch.results.reserve(kMaxBlockPoints * joint_stride);
 
     const PointBlock block{count, scratch.own.data(), num_own()};
+    Element* start = joint_inputs + joint.hidden_offset();
     branch_2d.evaluate(branch_2d.num_layers(), true, block, scratch.columns, branch_inputs, branch_products,
-                       branch_stride, joint_inputs, joint_stride);
+                       branch_stride, start, joint_stride);
     const PointBlock block_3d{count, block.own + num_point_features + 1, num_own()};
     branch_3d.evaluate(branch_3d.num_layers(), true, block_3d, biases_3d, branch_inputs, branch_products,
-                       branch_stride, joint_inputs + widths.last_2d, joint_stride);
+                       branch_stride, start + widths.last_2d, joint_stride);
     joint.evaluate(joint.num_layers(), false, block, scratch.columns, joint_inputs, joint_products,
                    joint_stride, results, joint_stride);
-    const std::int64_t num_outputs = joint.num_outputs(joint.num_layers());
-    write_values(results, joint_stride, points, count, num_outputs, &activation,
-                 request.values + first * num_outputs);
+    write_values(results, joint_stride, points, count, mlps.num_outputs(), &activation,
+                 request.values + first * mlps.num_outputs());
 }
 
 }  // namespace jiff

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/precision.h"
 #include "core/tensor.h"
 #include "ops/folded_maps.h"
 #include "ops/skip_mlp.h"
@@ -25,8 +26,9 @@ struct JointHeadConfig {
 
 class JointQuery {
   public:
-    // Checks the shapes and packs the weights. Throws Error(kInvalidArgument) naming MLP and layer.
-    explicit JointQuery(const JointHeadConfig& config);
+    // Checks the shapes and packs the weights, in bf16 as ImplicitQuery does, samples of the volume being
+    // features of points. Throws Error(kInvalidArgument) naming MLP and layer.
+    explicit JointQuery(const JointHeadConfig& config, Precision precision = Precision::kFp32);
     ~JointQuery();
     JointQuery(JointQuery&&) noexcept;
     JointQuery& operator=(JointQuery&&) noexcept;

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "core/precision.h"
+
 namespace jiff {
 
 // What a product starts from: row p begins at rows[p] + offset.
@@ -13,8 +15,16 @@ struct LayerAddends {
     std::int64_t offset;
 };
 
+// Where products of bf16 go: to `rounded`, or, where that is null, to `sums` as they are.
+struct Bf16Products {
+    Bf16* rounded;
+    float* sums;
+    std::int64_t stride;
+};
+
 // Activations stand in rows, one a point. Weights stand in strips of `num_outputs` outputs:
-// value(depth k, output o) = strip[k * num_outputs + o].
+// value(depth k, output o) = strip[k * num_outputs + o], in bf16 strip[(k / 2 * num_outputs + o) * 2 + k %
+// 2].
 struct LayerKernel {
     int num_points;
     int num_outputs;
@@ -25,6 +35,10 @@ struct LayerKernel {
     void (*multiply)(std::int64_t depth, const float* inputs, std::int64_t input_stride, const float* strip,
                      LayerAddends addends, bool rectify, float* products, std::int64_t product_stride);
 
+    // The same of bf16 numbers, `num_pairs` pairs deep, with sums in float32.
+    void (*multiply_bf16)(std::int64_t num_pairs, const Bf16* inputs, std::int64_t input_stride,
+                          const Bf16* strip, LayerAddends addends, bool rectify, Bf16Products products);
+
     // blend[o] = biases[offset + o] + Σ_t weights[t] · rows[t][offset + o], for `size` outputs, a multiple of
     // num_outputs.
     void (*blend)(std::int64_t num_rows, const float* const* rows, const float* weights, const float* biases,
@@ -34,5 +48,6 @@ struct LayerKernel {
 extern const LayerKernel kPortableLayerKernel;
 extern const LayerKernel kAvx2LayerKernel;
 extern const LayerKernel kAvx512LayerKernel;
+extern const LayerKernel kAvx512Bf16LayerKernel;
 
 }  // namespace jiff

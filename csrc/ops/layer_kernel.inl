@@ -1,4 +1,4 @@
-// The kernels of layer_kernel.h, written once for vectors of any width. Included by the three files
+// The kernels of layer_kernel.h, written once for vectors of any width. Included by the files
 // layer_kernel_*.cpp, each compiled with its own instructions.
 #include "ops/layer_kernel.h"
 
@@ -10,6 +10,7 @@ namespace {
 template <int kWidth, int kVectors, int kPoints>
 struct VectorKernel {
     typedef float Vector __attribute__((vector_size(kWidth * sizeof(float))));
+    typedef unsigned Bits __attribute__((vector_size(kWidth * sizeof(float))));
     static constexpr int kOutputs = kWidth * kVectors;
 
     static Vector load(const float* from) {
@@ -18,6 +19,9 @@ struct VectorKernel {
         return vector;
     }
     static void store(Vector vector, float* to) { __builtin_memcpy(to, &vector, sizeof(vector)); }
+
+    // A NaN is not positive and stays NaN when scaled.
+    static Vector rectified(Vector value) { return value > 0.0f ? value : value * 0.01f; }
 
     static void multiply(std::int64_t depth, const float* inputs, std::int64_t input_stride,
                          const float* strip, LayerAddends addends, bool rectify, float* products,
@@ -45,10 +49,69 @@ struct VectorKernel {
         for (int p = 0; p < kPoints; ++p) {
 #pragma GCC unroll 16
             for (int v = 0; v < kVectors; ++v) {
-                // A NaN is not positive and stays NaN when scaled.
                 const Vector value = sum[p][v];
-                const Vector rectified = value > 0.0f ? value : value * 0.01f;
-                store(rectify ? rectified : value, products + p * product_stride + v * kWidth);
+                store(rectify ? rectified(value) : value, products + p * product_stride + v * kWidth);
+            }
+        }
+    }
+
+    // Of pairs of bf16: what stands first in memory is the lower half.
+    static Vector first_of(Bits pairs) { return reinterpret_cast<Vector>(pairs << 16); }
+    static Vector second_of(Bits pairs) { return reinterpret_cast<Vector>(pairs & 0xffff0000u); }
+
+    static Bits load_pairs(const Bf16* from) {
+        Bits pairs;
+        __builtin_memcpy(&pairs, from, sizeof(pairs));
+        return pairs;
+    }
+    static Bits broadcast_pair(const Bf16* from) {
+        std::uint32_t pair;
+        __builtin_memcpy(&pair, from, sizeof(pair));
+        return pair - Bits{};
+    }
+
+    // As to_bf16 in core/bfloat16.h.
+    static void store_rounded(Vector value, Bf16* to) {
+        const Bits bits = reinterpret_cast<Bits>(value);
+        const Bits nearest = bits + 0x7fffu + ((bits >> 16) & 1u);
+        const Bits rounded = value != value ? bits | 0x400000u : nearest;
+        unsigned lanes[kWidth];
+        __builtin_memcpy(lanes, &rounded, sizeof(lanes));
+        for (int i = 0; i < kWidth; ++i) to[i].bits = static_cast<std::uint16_t>(lanes[i] >> 16);
+    }
+
+    static void multiply_bf16(std::int64_t num_pairs, const Bf16* inputs, std::int64_t input_stride,
+                              const Bf16* strip, LayerAddends addends, bool rectify, Bf16Products products) {
+        Vector sum[kPoints][kVectors];
+#pragma GCC unroll 16
+        for (int p = 0; p < kPoints; ++p) {
+#pragma GCC unroll 16
+            for (int v = 0; v < kVectors; ++v)
+                sum[p][v] = load(addends.rows[p] + addends.offset + v * kWidth);
+        }
+        for (std::int64_t k = 0; k < num_pairs; ++k) {
+#pragma GCC unroll 16
+            for (int v = 0; v < kVectors; ++v) {
+                const Bits weights = load_pairs(strip + 2 * (k * kOutputs + v * kWidth));
+#pragma GCC unroll 16
+                for (int p = 0; p < kPoints; ++p) {
+                    const Bits input = broadcast_pair(inputs + p * input_stride + 2 * k);
+                    sum[p][v] += second_of(input) * second_of(weights);
+                    sum[p][v] += first_of(input) * first_of(weights);
+                }
+            }
+        }
+#pragma GCC unroll 16
+        for (int p = 0; p < kPoints; ++p) {
+#pragma GCC unroll 16
+            for (int v = 0; v < kVectors; ++v) {
+                const Vector value = rectify ? rectified(sum[p][v]) : sum[p][v];
+                const std::int64_t at = p * products.stride + v * kWidth;
+                if (products.rounded) {
+                    store_rounded(value, products.rounded + at);
+                } else {
+                    store(value, products.sums + at);
+                }
             }
         }
     }
@@ -69,7 +132,7 @@ struct VectorKernel {
         }
     }
 
-    static constexpr LayerKernel table() { return {kPoints, kOutputs, multiply, blend}; }
+    static constexpr LayerKernel table() { return {kPoints, kOutputs, multiply, multiply_bf16, blend}; }
 };
 
 }  // namespace

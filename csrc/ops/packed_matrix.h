@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
+#include <type_traits>
 
 #include "core/aligned_buffer.h"
+#include "core/bfloat16.h"
 #include "ops/layer_kernel.h"
 
 namespace jiff {
@@ -21,24 +24,32 @@ inline std::int64_t padded_outputs(const LayerKernel& kernel, std::int64_t num_o
     return round_up(num_outputs, kernel.num_outputs);
 }
 
+// Numbers that stand together in a strip: bf16 goes by pairs. What is taken of rows is a multiple of it.
+template <typename Element>
+inline constexpr std::int64_t kDepthGrain = std::is_same_v<Element, Bf16> ? 2 : 1;
+
+// `Element` is float or Bf16, of weights and inputs.
+template <typename Element>
 class PackedMatrix {
   public:
     PackedMatrix() = default;
 
-    // element(output, k) is read once for each of num_outputs × depth.
-    template <typename Element>
-    PackedMatrix(const LayerKernel& kernel, std::int64_t num_outputs, std::int64_t depth,
-                 const Element& element)
-        : kernel_(&kernel), num_outputs_(num_outputs), depth_(depth) {
-        const std::int64_t num_blocks = (depth + kMaxBlockDepth - 1) / kMaxBlockDepth;
-        block_depth_ = (depth + num_blocks - 1) / num_blocks;
-        float* packed = strips_.reserve(padded_outputs() * depth);
-        for (std::int64_t begin = 0; begin < depth; begin += block_depth_) {
-            const std::int64_t end = std::min(depth, begin + block_depth_);
+    // value(output, k), a float, is read once for each of num_outputs × depth. Inputs beyond the depth, up
+    // to the grain, are multiplied by zero.
+    template <typename Value>
+    PackedMatrix(const LayerKernel& kernel, std::int64_t num_outputs, std::int64_t depth, const Value& value)
+        : kernel_(&kernel), num_outputs_(num_outputs), depth_(round_up(depth, kDepthGrain<Element>)) {
+        const std::int64_t num_blocks = (depth_ + kMostBlockDepth - 1) / kMostBlockDepth;
+        block_depth_ = (depth_ + num_blocks - 1) / num_blocks;
+        Element* packed = strips_.reserve(padded_outputs() * depth_);
+        for (std::int64_t begin = 0; begin < depth_; begin += block_depth_) {
+            const std::int64_t end = std::min(depth_, begin + block_depth_);
             for (std::int64_t strip = 0; strip < padded_outputs(); strip += kernel.num_outputs) {
-                for (std::int64_t k = begin; k < end; ++k) {
+                for (std::int64_t first = begin; first < end; first += kDepthGrain<Element>) {
                     for (std::int64_t output = strip; output < strip + kernel.num_outputs; ++output) {
-                        *packed++ = output < num_outputs ? element(output, k) : 0.0f;
+                        for (std::int64_t k = first; k < first + kDepthGrain<Element>; ++k) {
+                            *packed++ = element(output < num_outputs && k < depth ? value(output, k) : 0.0f);
+                        }
                     }
                 }
             }
@@ -49,38 +60,58 @@ class PackedMatrix {
     std::int64_t padded_outputs() const { return jiff::padded_outputs(*kernel_, num_outputs_); }
 
     // Row p of `products` = row p of the addends + matrix · row p of `inputs`, then leaky ReLU 0.01 if
-    // `rectify`. Rows stand input_stride and product_stride floats apart; padded_outputs() of each are
-    // written, of num_points rows rounded up to kPointsGrain. Sums run in the order of the depth, so a
-    // point's result does not depend on its row.
-    void multiply(const float* inputs, std::int64_t input_stride, std::int64_t num_points,
-                  LayerAddends addends, bool rectify, float* products, std::int64_t product_stride) const {
+    // `rectify`; of Bf16 the product may be float. Rows stand input_stride and product_stride elements apart;
+    // padded_outputs() of each are written, of num_points rows rounded up to kPointsGrain. Sums run in the
+    // order of the depth, so a point's result does not depend on its row.
+    template <typename Product>
+    void multiply(const Element* inputs, std::int64_t input_stride, std::int64_t num_points,
+                  LayerAddends addends, bool rectify, Product* products, std::int64_t product_stride) const {
         const std::int64_t outputs = kernel_->num_outputs, points = kernel_->num_points;
         for (std::int64_t begin = 0; begin < depth_; begin += block_depth_) {
             const std::int64_t block_depth = std::min(block_depth_, depth_ - begin);
-            const float* block = strips_.data() + begin * padded_outputs();
+            const Element* block = strips_.data() + begin * padded_outputs();
             const bool is_first = begin == 0, is_last = begin + block_depth == depth_;
-            // The block of a strip stays in the first-level cache while every point passes it.
+            // The block of a strip stays in the nearest caches while every point passes it.
             for (std::int64_t output = 0; output < padded_outputs(); output += outputs) {
                 for (std::int64_t p = 0; p < num_points; p += points) {
-                    kernel_->multiply(block_depth, inputs + p * input_stride + begin, input_stride,
-                                      block + output * block_depth,
-                                      {is_first ? addends.rows + p : nullptr, addends.offset + output},
-                                      is_last && rectify, products + p * product_stride + output,
-                                      product_stride);
+                    const Element* rows = inputs + p * input_stride + begin;
+                    const Element* strip = block + output * block_depth;
+                    const LayerAddends start{is_first ? addends.rows + p : nullptr, addends.offset + output};
+                    Product* to = products + p * product_stride + output;
+                    if constexpr (std::is_same_v<Element, float>) {
+                        kernel_->multiply(block_depth, rows, input_stride, strip, start, is_last && rectify,
+                                          to, product_stride);
+                    } else if constexpr (std::is_same_v<Product, float>) {
+                        kernel_->multiply_bf16(block_depth / 2, rows, input_stride, strip, start, rectify,
+                                               {nullptr, to, product_stride});
+                    } else {
+                        kernel_->multiply_bf16(block_depth / 2, rows, input_stride, strip, start, rectify,
+                                               {to, nullptr, product_stride});
+                    }
                 }
             }
         }
     }
 
   private:
-    // A strip block of 272 × 16 floats fills half a first-level cache.
-    static constexpr std::int64_t kMaxBlockDepth = 272;
+    // A strip block of 272 × 16 floats fills half a first-level cache. Sums of bf16 products stay in
+    // registers over the whole depth: they could only be put down rounded.
+    static constexpr std::int64_t kMostBlockDepth =
+        std::is_same_v<Element, float> ? 272 : std::numeric_limits<std::int32_t>::max();
+
+    static Element element(float value) {
+        if constexpr (std::is_same_v<Element, float>) {
+            return value;
+        } else {
+            return to_bf16(value);
+        }
+    }
 
     const LayerKernel* kernel_ = nullptr;
     std::int64_t num_outputs_ = 0;
     std::int64_t depth_ = 0;
     std::int64_t block_depth_ = 0;
-    AlignedBuffer strips_;
+    AlignedArray<Element> strips_;
 };
 
 }  // namespace jiff

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 #include <utility>
 
+#include "core/bfloat16.h"
 #include "core/cpu_features.h"
 #include "core/status.h"
 #include "core/threads.h"
@@ -14,6 +16,7 @@ namespace jiff {
 const LayerKernel& choose_layer_kernel() {
     const SimdLevel level = choose_simd_level();
 #if defined(JIFF_HAVE_X86_KERNELS)
+    if (level == SimdLevel::kAvx512Bf16) return kAvx512Bf16LayerKernel;
     if (level == SimdLevel::kAvx512) return kAvx512LayerKernel;
     if (level == SimdLevel::kAvx2) return kAvx2LayerKernel;
 #endif
@@ -49,16 +52,21 @@ std::int64_t block_size(std::int64_t num_points) {
                       kMaxBlockPoints);
 }
 
-SkipMlp::SkipMlp(const LayerKernel& kernel, const std::vector<HeadLayer>& layers, std::int64_t num_start,
-                 std::int64_t num_mapped, std::int64_t first_row)
-    : num_start_(num_start), num_own_(layers[0].weight.shape()[1] - num_start - num_mapped) {
+template <typename Element>
+SkipMlp<Element>::SkipMlp(const LayerKernel& kernel, const std::vector<HeadLayer>& layers,
+                          std::int64_t num_start, std::int64_t num_mapped, std::int64_t depth_channel,
+                          std::int64_t first_row)
+    : num_own_(layers[0].weight.shape()[1] - num_start - num_mapped),
+      depth_channel_(std::is_same_v<Element, Bf16> ? depth_channel : -1),
+      num_mapped_(num_mapped),
+      hidden_offset_(round_up(num_own_ + (depth_channel_ < 0 ? 0 : 2), kDepthGrain<Element>)),
+      num_start_(num_start) {
     std::int64_t num_hidden = num_start;
     for (const HeadLayer& layer : layers) {
-        const std::int64_t num_out = layer.weight.shape()[0], num_in = layer.weight.shape()[1];
-        const float* weight = layer.weight.data();
-        layers_.emplace_back(kernel, num_out, num_hidden + num_own_,
-                             [&](std::int64_t output, std::int64_t k) {
-                                 return weight[output * num_in + (k < num_hidden ? k : k + num_mapped)];
+        const std::int64_t num_out = layer.weight.shape()[0];
+        layers_.emplace_back(kernel, num_out, hidden_offset_ + num_hidden,
+                             [&](std::int64_t output, std::int64_t column) {
+                                 return weight(layer, output, num_hidden, column);
                              });
         first_rows_.push_back(first_row);
         first_row += padded_outputs(kernel, num_out);
@@ -66,33 +74,74 @@ SkipMlp::SkipMlp(const LayerKernel& kernel, const std::vector<HeadLayer>& layers
     }
 }
 
-std::int64_t SkipMlp::row_size() const {
-    std::int64_t size = num_start_ + num_own_;
-    for (const PackedMatrix& layer : layers_) {
-        size = std::max({size, layer.num_outputs() + num_own_, layer.padded_outputs()});
-    }
-    // Whole cache lines, but no power of two: rows at such distances would share few places in the cache.
-    constexpr std::int64_t kCacheLine = 16;
-    return round_up(size, kCacheLine) + (size % 256 == 0 ? kCacheLine : 0);
+// Of a layer that takes [hidden, mapped, own], by the column of a row of activations.
+template <typename Element>
+float SkipMlp<Element>::weight(const HeadLayer& layer, std::int64_t output, std::int64_t num_hidden,
+                               std::int64_t column) const {
+    const float* weights = layer.weight.data() + output * layer.weight.shape()[1];
+    const float* own = weights + num_hidden + num_mapped_;
+    if (column >= hidden_offset_) return weights[column - hidden_offset_];
+    if (column < num_own_) return own[column];
+    if (depth_channel_ < 0 || column > num_own_ + 1) return 0.0f;
+    const float of_depth = own[depth_channel_];
+    return column == num_own_ ? of_depth : of_depth - to_float(to_bf16(of_depth));
 }
 
-void SkipMlp::evaluate(std::int64_t num_layers, bool rectify_last, const PointBlock& block,
-                       const LayerSource& source, float* inputs, float* products, std::int64_t stride,
-                       float* results, std::int64_t results_stride) const {
-    std::int64_t num_hidden = num_start_;
-    for (std::int64_t i = 0; i < num_layers; ++i) {
-        const PackedMatrix& layer = layers_[i];
-        for (std::int64_t p = 0; p < block.num_points; ++p) {
-            std::copy_n(block.own + p * block.own_stride, num_own_, inputs + p * stride + num_hidden);
-        }
-        const bool is_last = i + 1 == num_layers;
-        layer.multiply(inputs, stride, block.num_points,
-                       source.addends(first_rows_[i], layer.padded_outputs()), !is_last || rectify_last,
-                       is_last ? results : products, is_last ? results_stride : stride);
-        std::swap(inputs, products);
-        num_hidden = layer.num_outputs();
+template <typename Element>
+void SkipMlp<Element>::write_own(const float* own, Element* row) const {
+    if constexpr (std::is_same_v<Element, float>) {
+        std::copy_n(own, num_own_, row);
+    } else {
+        for (std::int64_t c = 0; c < num_own_; ++c) row[c] = to_bf16(own[c]);
+        std::fill(row + num_own_, row + hidden_offset_, Bf16{0});
+        if (depth_channel_ < 0) return;
+        const float rounded = to_float(row[depth_channel_]);
+        if (!std::isfinite(rounded)) return;
+        row[num_own_] = to_bf16(own[depth_channel_] - rounded);
+        row[num_own_ + 1] = row[depth_channel_];
     }
 }
+
+template <typename Element>
+std::int64_t SkipMlp<Element>::row_size() const {
+    std::int64_t size = hidden_offset_ + round_up(num_start_, kDepthGrain<Element>);
+    for (const auto& layer : layers_) size = std::max(size, hidden_offset_ + layer.padded_outputs());
+    // Whole cache lines, but no power of two: rows at such distances would share few places in the cache.
+    constexpr std::int64_t kCacheLine = 64 / sizeof(Element);
+    size = round_up(size, kCacheLine);
+    return size + (size % (16 * kCacheLine) == 0 ? kCacheLine : 0);
+}
+
+template <typename Element>
+template <typename Result>
+void SkipMlp<Element>::evaluate(std::int64_t num_layers, bool rectify_last, const PointBlock& block,
+                                const LayerSource& source, Element* inputs, Element* products,
+                                std::int64_t stride, Result* results, std::int64_t results_stride) const {
+    for (std::int64_t p = 0; p < block.num_points; ++p) {
+        write_own(block.own + p * block.own_stride, inputs + p * stride);
+        std::copy_n(inputs + p * stride, hidden_offset_, products + p * stride);
+    }
+    for (std::int64_t i = 0; i < num_layers; ++i) {
+        const PackedMatrix<Element>& layer = layers_[i];
+        const LayerAddends addends = source.addends(first_rows_[i], layer.padded_outputs());
+        if (i + 1 == num_layers) {
+            layer.multiply(inputs, stride, block.num_points, addends, rectify_last, results, results_stride);
+        } else {
+            layer.multiply(inputs, stride, block.num_points, addends, true, products + hidden_offset_,
+                           stride);
+        }
+        std::swap(inputs, products);
+    }
+}
+
+template class SkipMlp<float>;
+template class SkipMlp<Bf16>;
+template void SkipMlp<float>::evaluate(std::int64_t, bool, const PointBlock&, const LayerSource&, float*,
+                                       float*, std::int64_t, float*, std::int64_t) const;
+template void SkipMlp<Bf16>::evaluate(std::int64_t, bool, const PointBlock&, const LayerSource&, Bf16*, Bf16*,
+                                      std::int64_t, float*, std::int64_t) const;
+template void SkipMlp<Bf16>::evaluate(std::int64_t, bool, const PointBlock&, const LayerSource&, Bf16*, Bf16*,
+                                      std::int64_t, Bf16*, std::int64_t) const;
 
 void write_own(const float* point_features, std::int64_t num_point_features, const float* points,
                std::int64_t num_points, float depth_scale, float* rows, std::int64_t stride) {

@@ -65,32 +65,48 @@ inline constexpr std::int64_t kMaxBlockPoints = 96;
 // Points of a block when there are `num_points` in all: few where every thread would not have one.
 std::int64_t block_size(std::int64_t num_points);
 
+// `Element` is what weights and activations are rounded to: float, or Bf16, whose sums are float.
+//
+// A row of activations holds the points' own channels, then the hidden ones. In bf16 the depth has two more
+// of its own: with what it and its weights lose by rounding, so that it keeps sixteen bits. Eight would be
+// coarser than the lattice.
+template <typename Element>
 class SkipMlp {
   public:
     // `layers` are checked. `num_start` channels stand for the hidden ones before layer 0. The first
     // `num_mapped` raw channels are those of the maps; they and the biases are left to the LayerSource, for
-    // which the rows of layer 0 begin at `first_row`.
+    // which the rows of layer 0 begin at `first_row`. `depth_channel` is the depth's place among the points'
+    // own channels, -1 where it is not among them.
     SkipMlp(const LayerKernel& kernel, const std::vector<HeadLayer>& layers, std::int64_t num_start,
-            std::int64_t num_mapped, std::int64_t first_row);
+            std::int64_t num_mapped, std::int64_t depth_channel, std::int64_t first_row);
 
     std::int64_t num_layers() const { return static_cast<std::int64_t>(layers_.size()); }
     std::int64_t num_outputs(std::int64_t num_layers) const { return layers_[num_layers - 1].num_outputs(); }
     std::int64_t end_row() const { return first_rows_.back() + layers_.back().padded_outputs(); }
 
-    // Floats that a row of inputs, of products and of results must have room for.
+    // Elements that a row of inputs, of products and of results must have room for.
     std::int64_t row_size() const;
+    // Where the hidden channels, and before layer 0 the start channels, begin in a row.
+    std::int64_t hidden_offset() const { return hidden_offset_; }
 
     // Runs the first `num_layers` layers, with leaky ReLU 0.01 after each, or after all but the last.
-    // `inputs` and `products` are kMaxBlockPoints rows, `stride` apart, the start channels already at the
-    // front of `inputs`; what is in them afterwards has no meaning. `results` must be other memory.
+    // `inputs` and `products` are kMaxBlockPoints rows, `stride` apart, the start channels already in
+    // `inputs`; what is in them afterwards has no meaning. `results` must be other memory; a Result is an
+    // Element or float.
+    template <typename Result>
     void evaluate(std::int64_t num_layers, bool rectify_last, const PointBlock& block,
-                  const LayerSource& source, float* inputs, float* products, std::int64_t stride,
-                  float* results, std::int64_t results_stride) const;
+                  const LayerSource& source, Element* inputs, Element* products, std::int64_t stride,
+                  Result* results, std::int64_t results_stride) const;
 
   private:
-    std::int64_t num_start_, num_own_;
-    std::vector<PackedMatrix> layers_;      // × (hidden, own)
-    std::vector<std::int64_t> first_rows_;  // of each layer, for the source
+    float weight(const HeadLayer& layer, std::int64_t output, std::int64_t num_hidden,
+                 std::int64_t column) const;
+    void write_own(const float* own, Element* row) const;
+
+    std::int64_t num_own_, depth_channel_, num_mapped_, hidden_offset_;
+    std::int64_t num_start_;
+    std::vector<PackedMatrix<Element>> layers_;  // × (own, hidden)
+    std::vector<std::int64_t> first_rows_;       // of each layer, for the source
 };
 
 // The channels of each point itself: its `point_features` [num_points, num_point_features], which are not

@@ -86,15 +86,15 @@ bool is_finite(const Points& points) {
 
 }  // namespace
 
-FaceReconstruction::FaceReconstruction(const Bundle& bundle, Engine& engine)
+FaceReconstruction::FaceReconstruction(const Bundle& bundle, Engine& engine, Precision precision)
     : fitter_(bundle, engine),
       shape_volume_(bundle.face->shape_volume, engine),
-      shape_head_(bundle.face->shape_head),
+      shape_head_(bundle.face->shape_head, precision),
       shape_features_(bundle.face->shape_features),
       region_margin_(bundle.face->region_margin) {
     if (!bundle.face->color) return;
-    color_.emplace(
-        Color{ColorVolumeEncoder(bundle.face->color->volume, engine), JointQuery(bundle.face->color->head)});
+    color_.emplace(Color{ColorVolumeEncoder(bundle.face->color->volume, engine),
+                         JointQuery(bundle.face->color->head, precision)});
 }
 
 FaceResult FaceReconstruction::fit(const FramedPerson& person, const PointFunction& body,

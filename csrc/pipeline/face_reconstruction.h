@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/precision.h"
 #include "engine/engine.h"
 #include "ops/joint_query.h"
 #include "pipeline/bundle.h"
@@ -42,9 +43,9 @@ struct FramedPerson {
 // The parts of a bundle's section "face", loaded once. May be used from several threads.
 class FaceReconstruction {
   public:
-    // `bundle` has a face. Throws what the engine throws, and Error(kBundle) when a graph has other tensors
-    // than the manifest says.
-    FaceReconstruction(const Bundle& bundle, Engine& engine);
+    // `bundle` has a face; `precision` is of the heads. Throws what the engine throws, and Error(kBundle)
+    // when a graph has other tensors than the manifest says.
+    FaceReconstruction(const Bundle& bundle, Engine& engine, Precision precision);
 
     // Finds, fits and places the face; stages detect_face, fit_face and align_face, as far as it goes.
     // `body` is the occupancy without a face, whose surface the face is placed on.

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "core/cpu_features.h"
 #include "core/status.h"
 #include "ops/surface_extraction.h"
 #include "pipeline/frame_coordinates.h"
@@ -102,21 +103,22 @@ NamedTensors Reconstructor::Parts::encode(const LoadedGraph& graph, const Tensor
     return graph.run(encoder_input(frame_pixels, image[1], image[2]));
 }
 
-Reconstructor::Reconstructor(Bundle bundle, const std::shared_ptr<Engine>& engine)
+Reconstructor::Reconstructor(Bundle bundle, const std::shared_ptr<Engine>& engine, Precision precision)
     : parts_(std::make_unique<Parts>()) {
+    require_precision(precision);
     parts_->frame = bundle.frame;
     for (const auto& [name, spec] : bundle.graphs) {
         parts_->graphs.emplace(name, LoadedGraph(name, spec, *engine));
     }
     for (const auto& [name, spec] : bundle.heads) {
-        parts_->heads.heads.emplace(name, Head{ImplicitQuery(spec.config), spec.features});
+        parts_->heads.heads.emplace(name, Head{ImplicitQuery(spec.config, precision), spec.features});
     }
     if (bundle.fine_color) {
         const FineColorSpec& fine = *bundle.fine_color;
         parts_->fine_encoder.emplace(kFineMaps, fine.encoder, *engine);
-        parts_->heads.fine.emplace(FineHead{fine.coarse_layers, ImplicitQuery(fine.head)});
+        parts_->heads.fine.emplace(FineHead{fine.coarse_layers, ImplicitQuery(fine.head, precision)});
     }
-    if (bundle.face) parts_->heads.face.emplace(bundle, *engine);
+    if (bundle.face) parts_->heads.face.emplace(bundle, *engine, precision);
 #if defined(JIFF_HAVE_CUDA)
     parts_->bundle.emplace(std::move(bundle));
 #endif

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/precision.h"
 #include "core/progress.h"
 #include "engine/engine.h"
 #include "pipeline/bundle.h"
@@ -55,9 +56,11 @@ void require_gpu();
 // `reconstruct` may be called from several threads.
 class Reconstructor {
   public:
-    // Throws what the engine throws, and Error(kBundle) when a graph has other tensors than the manifest
-    // says.
-    Reconstructor(Bundle bundle, const std::shared_ptr<Engine>& engine);
+    // `precision` is what the heads compute in; the engine has its own. Throws what the engine throws,
+    // Error(kBundle) when a graph has other tensors than the manifest says, and Error(kEngine) where the
+    // processor does not compute in `precision`.
+    Reconstructor(Bundle bundle, const std::shared_ptr<Engine>& engine,
+                  Precision precision = Precision::kFp32);
     ~Reconstructor();
 
     // From here on the heads run on the current GPU, in `precision` "fp16" or "fp32": maps go there, the mesh

@@ -129,6 +129,11 @@ def _parser() -> argparse.ArgumentParser:
         "--engine", default=engines.AUTO, help=f"one of: {', '.join([engines.AUTO, *engines.NAMES])}"
     )
     reconstruct.add_argument("--threads", type=int, help="threads of the engine")
+    reconstruct.add_argument(
+        "--precision",
+        default="auto",
+        help="what networks and heads compute in: fp32, bf16 where the CPU has it; auto: heads alone in bf16",
+    )
     reconstruct.add_argument("--device", default="cpu", help="where the heads run: cpu (the default) or cuda")
     return parser
 
@@ -144,7 +149,9 @@ def _reconstruct(parsed: argparse.Namespace) -> None:
         if not folder.is_dir():
             raise OutputError(f"cannot write '{written}': there is no folder '{folder}'; make it first")
 
-    reconstructor = Reconstructor(parsed.bundle, parsed.engine, parsed.threads, device=parsed.device)
+    reconstructor = Reconstructor(
+        parsed.bundle, parsed.engine, parsed.threads, parsed.precision, device=parsed.device
+    )
     with _ProgressLine(sys.stderr, shown=not parsed.quiet and sys.stderr.isatty()) as line:
         result = reconstructor(parsed.photo, parsed.mask, progress=line.show, options=options)
     result.save(parsed.output)
@@ -157,6 +164,7 @@ def _reconstruct(parsed: argparse.Namespace) -> None:
                 "output": parsed.output,
                 "preview": parsed.preview,
                 "engine": reconstructor.engine,
+                "precision": reconstructor.precision,
                 "resolution": options.resolution,
                 "num_vertices": len(result.vertices),
                 "num_faces": len(result.faces),

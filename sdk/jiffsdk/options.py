@@ -12,6 +12,7 @@ RESOLUTIONS = tuple(range(32, 1025, 32))
 DEVICES = ("cpu", "cuda")
 FACE_CHOICES = ("auto", "off")
 FACE_BLENDS = ("region", "distance")
+PRECISIONS = ("auto", "fp32", "bf16")
 
 
 def _whole_number(name: str, value: object) -> int:
@@ -22,6 +23,7 @@ def _whole_number(name: str, value: object) -> int:
 
 
 def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Raises OptionError unless `value` is allowed."""
     if value not in allowed:
         near = difflib.get_close_matches(str(value), allowed, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -94,7 +96,8 @@ class EngineOptions:
         ``"cpu"`` or ``"cuda"``.
     precision : str
         What the networks compute in: ``"fp32"``, ``"fp16"`` or ``"bf16"``. Which of them an engine has on a
-        device is in docs/export.md; one that it has not is an error.
+        device is in docs/export.md; one that it has not is an error. The heads run on the CPU beside the
+        engine; `Reconstructor` says in what.
 
     Raises
     ------

@@ -156,7 +156,7 @@ def record(
 ) -> tuple[dict[str, list[Example]], list[Reconstruction | Exception]]:
     """What the graphs of a bundle see and give by the reference, and what becomes of each photograph."""
     engine = RecordingEngine(_engine(*REFERENCE))
-    reconstruct = Reconstructor(bundle, engine)
+    reconstruct = Reconstructor(bundle, engine, precision="fp32")
     examples: dict[str, list[Example]] = {}
     results: list[Reconstruction | Exception] = []
     for photograph in photographs:
@@ -205,7 +205,8 @@ def verify(bundle: str | os.PathLike[str], photographs: Sequence[str], resolutio
         for file, seen in sorted(examples.items()):
             inputs = "photographs" if recorded.get(file) else "noise"
             report.graphs.append(_compare_graph(engine, Path(bundle) / file, seen, inputs))
-        reconstruct = Reconstructor(bundle, engine)
+        heads = "bf16" if engine.precision == "bf16" else "fp32"
+        reconstruct = Reconstructor(bundle, engine, precision=heads)
         for photograph, result in zip(photographs, expected, strict=True):
             found = _outcome(reconstruct, photograph, resolution)
             difference = _compare_results(engine, photograph, result, found, resolution)

@@ -1,6 +1,10 @@
-"""The implicit function point by point: sample, then the skip-concatenated MLP, in float64."""
+"""The implicit function point by point: sample, then the skip-concatenated MLP, in float64.
 
-from collections.abc import Sequence
+In bf16 weights and inputs of every product are rounded first, but for those of map features. The depth and
+its weight are each the sum of two rounded numbers, whose small parts are not multiplied with each other.
+"""
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +12,7 @@ from numpy.typing import NDArray
 from reference.feature_sampling import sample_features
 
 Layer = tuple[NDArray[np.floating], NDArray[np.floating]]
+Product = Callable[[Layer, NDArray[np.floating], NDArray[np.floating]], NDArray[np.float64]]
 
 
 def query(
@@ -17,11 +22,13 @@ def query(
     depth_scale: float = 1.0,
     activation: str = "sigmoid",
     point_features: NDArray[np.floating] | None = None,
+    precision: str = "fp32",
 ) -> NDArray[np.float64]:
     """Evaluate points (N, 3) with features of their own (N, P); returns (N, num_outputs)."""
     raw = raw_channels(maps, points, depth_scale, point_features)
-    hidden = leaky_layers(layers[:-1], raw, np.zeros((len(points), 0)))
-    return valid(activated(linear(layers[-1], hidden, raw), activation), points)
+    multiply = product(precision, sum(feature_map.shape[1] for feature_map in maps), raw.shape[1] - 1)
+    hidden = leaky_layers(layers[:-1], raw, np.zeros((len(points), 0)), multiply)
+    return valid(activated(multiply(layers[-1], hidden, raw), activation), points)
 
 
 def activations(
@@ -30,10 +37,12 @@ def activations(
     points: NDArray[np.floating],
     num_layers: int,
     depth_scale: float = 1.0,
+    precision: str = "fp32",
 ) -> NDArray[np.float64]:
     """What the first `num_layers` layers make of points (N, 3): (N, width)."""
     raw = raw_channels(maps, points, depth_scale, None)
-    return valid(leaky_layers(layers[:num_layers], raw, np.zeros((len(points), 0))), points)
+    multiply = product(precision, raw.shape[1] - 1, raw.shape[1] - 1)
+    return valid(leaky_layers(layers[:num_layers], raw, np.zeros((len(points), 0)), multiply), points)
 
 
 def raw_channels(
@@ -54,13 +63,46 @@ def linear(layer: Layer, hidden: NDArray[np.floating], raw: NDArray[np.floating]
     return np.concatenate([hidden, raw], axis=1) @ weight.T.astype(np.float64) + bias
 
 
+def rounded_to_bf16(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The nearest numbers with eight bits of precision, ties to even."""
+    mantissa, exponent = np.frexp(values.astype(np.float64))
+    return np.ldexp(np.round(mantissa * 256) / 256, exponent)
+
+
+def product(precision: str, num_mapped: int, depth_channel: int | None) -> Product:
+    """One layer in `precision`. The first `num_mapped` channels of raw are map features, the one at
+    `depth_channel` is the depth."""
+    if precision == "fp32":
+        return linear
+
+    def rounded_linear(
+        layer: Layer, hidden: NDArray[np.floating], raw: NDArray[np.floating]
+    ) -> NDArray[np.float64]:
+        weight, bias = layer
+        inputs = np.concatenate([hidden, raw], axis=1)
+        exact = np.zeros(inputs.shape[1], bool)
+        exact[hidden.shape[1] : hidden.shape[1] + num_mapped] = True
+        sums = inputs[:, exact] @ weight.T[exact].astype(np.float64) + bias
+        sums += rounded_to_bf16(inputs[:, ~exact]) @ rounded_to_bf16(weight.T[~exact])
+        if depth_channel is not None:
+            depth, of_depth = (each[hidden.shape[1] + depth_channel] for each in (inputs.T, weight.T))
+            lost = [rounded_to_bf16(each - rounded_to_bf16(each)) for each in (depth, of_depth)]
+            sums += np.outer(lost[0], rounded_to_bf16(of_depth)) + np.outer(rounded_to_bf16(depth), lost[1])
+        return sums
+
+    return rounded_linear
+
+
 def leaky_layers(
-    layers: Sequence[Layer], raw: NDArray[np.floating], start: NDArray[np.floating]
+    layers: Sequence[Layer],
+    raw: NDArray[np.floating],
+    start: NDArray[np.floating],
+    multiply: Product = linear,
 ) -> NDArray[np.float64]:
     """Layers on [hidden, raw] with leaky ReLU 0.01 after each."""
     hidden = start
     for layer in layers:
-        hidden = linear(layer, hidden, raw)
+        hidden = multiply(layer, hidden, raw)
         hidden = np.where(hidden > 0, hidden, 0.01 * hidden)
     return hidden
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.implicit_query import Layer, activated, leaky_layers, linear, raw_channels, valid
+from reference.implicit_query import Layer, activated, leaky_layers, product, raw_channels, valid
 from reference.volume_sampling import cube_coordinates, sample_volume
 
 
@@ -21,13 +21,19 @@ def query(
     depth_scale: float = 1.0,
     activation: str = "sigmoid",
     point_features: NDArray[np.floating] | None = None,
+    precision: str = "fp32",
 ) -> NDArray[np.float64]:
     """Evaluate points (N, 3) with features of their own (N, P) in a volume (1, C, D, H, W) whose cube lies
     at scale * view + offset, each (3,); returns (N, num_outputs)."""
     raw_2d = raw_channels(maps, points, depth_scale, point_features)
     raw_3d = sample_volume(volume, cube_coordinates(scale, offset, points))
     nothing = np.zeros((len(points), 0))
-    start = [leaky_layers(branch_2d, raw_2d, nothing), leaky_layers(branch_3d, raw_3d, nothing)]
+    num_mapped, depth = sum(feature_map.shape[1] for feature_map in maps), raw_2d.shape[1] - 1
+    multiply = product(precision, num_mapped, depth)
+    start = [
+        leaky_layers(branch_2d, raw_2d, nothing, multiply),
+        leaky_layers(branch_3d, raw_3d, nothing, product(precision, 0, None)),
+    ]
     raw = np.concatenate([raw_2d, raw_3d], axis=1)
-    hidden = leaky_layers(joint[:-1], raw, np.concatenate(start, axis=1))
-    return valid(activated(linear(joint[-1], hidden, raw), activation), points)
+    hidden = leaky_layers(joint[:-1], raw, np.concatenate(start, axis=1), multiply)
+    return valid(activated(multiply(joint[-1], hidden, raw), activation), points)

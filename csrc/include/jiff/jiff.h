@@ -160,7 +160,9 @@ typedef struct jiff_reconstructor_options {
     size_t struct_size;
     const char* engine;    /* of jiff_engines(); null or "auto": the first of them */
     const char* device;    /* null or "cpu" */
-    const char* precision; /* null or "f32"; "bf16" and "f16" where the processor computes in them */
+    const char* precision; /* "f32", or "bf16" and "f16" where the processor computes in them; in bf16 the
+                              heads, which this library runs itself, do so too. Null or "auto": networks in
+                              f32, heads in bf16 where the processor has it */
     int32_t num_threads;   /* of the engine: 1 to 1024; 0: the engine's choice. The kernels of this library
                               take as many as the environment variable JIFF_NUM_THREADS says. */
     int32_t reserved;

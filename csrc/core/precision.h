@@ -1,0 +1,16 @@
+// What kernels compute in. No code: kernel files of every instruction set include it.
+#pragma once
+
+#include <cstdint>
+
+namespace jiff {
+
+// kBf16: products of bfloat16 numbers, sums in float32.
+enum class Precision { kFp32, kBf16 };
+
+// The upper half of a float32: its range, with eight bits of precision.
+struct Bf16 {
+    std::uint16_t bits;
+};
+
+}  // namespace jiff
