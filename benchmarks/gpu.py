@@ -241,8 +241,11 @@ class Benchmark:
         import jiffsdk
         from jiffsdk import _core
 
-        options = jiffsdk.EngineOptions(engine, device="cuda" if engine in ("torchscript", "tensorrt") else "cpu",
-                                        precision="fp16" if engine == "tensorrt" else "fp32")  # fmt: skip
+        options = jiffsdk.EngineOptions(
+            engine,
+            device="cuda" if engine in ("torchscript", "tensorrt") else "cpu",
+            precision="fp16" if engine == "tensorrt" else "fp32",
+        )
         reconstruct = jiffsdk.Reconstructor(bundle, options, device="cuda")
         photo = ROOT / "examples" / "held_out_render.png"
         runs = [reconstruct(photo, resolution=resolution) for _ in range(self.repeats + 2)][2:] or [

@@ -46,5 +46,6 @@ PYBIND11_MODULE(_core, module) {
     jiff::bindings::bind_face_parts(module);
 #if defined(JIFF_HAVE_CUDA)
     jiff::bindings::bind_cuda(module);
+    jiff::bindings::bind_cuda_ops(module);
 #endif
 }

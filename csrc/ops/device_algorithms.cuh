@@ -21,8 +21,8 @@ void exclusive_sums(const T* values, T* sums, std::int64_t size, const Stream& s
 }
 
 // Ascending, by the lowest `num_bits`.
-inline void sort_keys(const std::uint32_t* keys, std::uint32_t* sorted, std::int64_t size, int num_bits,
-                      const Stream& stream) {
+template <typename Key>
+void sort_keys(const Key* keys, Key* sorted, std::int64_t size, int num_bits, const Stream& stream) {
     std::size_t num_bytes = 0;
     JIFF_CUDA_CHECK(cub::DeviceRadixSort::SortKeys(nullptr, num_bytes, keys, sorted, size, 0, num_bits,
                                                    handle_of(stream)));

@@ -51,7 +51,9 @@ JIFF_HOST_DEVICE inline float mixed(float body, float face, float share, bool is
 
 // The face's share at a distance from the face mesh in centimetres: exp(-0.03 d²) with d the distance over
 // √3, as published; 1 on the mesh, 0.37 at 10 cm.
-float face_blend_weight(float distance_cm);
+JIFF_HOST_DEVICE inline float face_blend_weight(float distance_cm) {
+    return std::exp(-0.03f * distance_cm * distance_cm / 3.0f);
+}
 
 // Replaces `answers` [N, C], which are the body's, for the points [N, 3] of the view in the region:
 // without distances by `face` [N, C] (the paper's hard switch), with distances_cm [N] by

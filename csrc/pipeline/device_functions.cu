@@ -33,12 +33,17 @@ __global__ void take_rows(const float* rows, std::int64_t num_points, std::int64
 
 __global__ void mix_rows(FaceRegion region, const std::int32_t* flags, const std::int32_t* sums,
                          const float* points, std::int64_t num_points, std::int64_t num_channels,
-                         const float* face, float* answers) {
+                         const float* face, const float* distances_cm, float* answers) {
     const std::int64_t at = global_thread();
     if (at >= num_points * num_channels) return;
     const std::int64_t i = at / num_channels;
     if (flags[i] == 0) return;
     const float of_face = face[sums[i] * num_channels + at % num_channels];
+    if (distances_cm) {
+        const float weight = face_blend_weight(distances_cm[sums[i]]);
+        answers[at] = weight == 1.0f ? of_face : weight * of_face + (1.0f - weight) * answers[at];
+        return;
+    }
     const float share = border_share(region, points[3 * i], points[3 * i + 1]);
     answers[at] = share < 1.0f ? mixed(answers[at], of_face, share, num_channels == 1) : of_face;
 }
@@ -83,10 +88,10 @@ Buffer<float> select_rows(const SelectedPoints& selected, const float* rows, std
 }
 
 void mix_face(const FaceRegion& region, const SelectedPoints& selected, const float* points,
-              std::int64_t num_points, std::int64_t num_channels, const float* face, float* answers,
-              const Stream& stream) {
+              std::int64_t num_points, std::int64_t num_channels, const float* face,
+              const float* distances_cm, float* answers, const Stream& stream) {
     launch(mix_rows, grid_over(num_points * num_channels), stream, region, selected.flags.data(),
-           selected.sums.data(), points, num_points, num_channels, face, answers);
+           selected.sums.data(), points, num_points, num_channels, face, distances_cm, answers);
 }
 
 void blend_pixels(const float* outputs, std::int64_t num_outputs, const float* frame, std::int64_t frame_size,

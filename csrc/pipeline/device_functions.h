@@ -26,10 +26,11 @@ Buffer<float> select_rows(const SelectedPoints& selected, const float* rows, std
                           std::int64_t num_columns, const Stream& stream);
 
 // Mixes the face's answers, one row a selected point, into those of all points [num_points, num_channels], as
-// jiff::joined does in the region: one channel is an occupancy, several are colours.
+// jiff::joined does: without distances wholly but for the region's border, else by a share that falls with
+// the distance of each selected point. One channel is an occupancy, several are colours.
 void mix_face(const FaceRegion& region, const SelectedPoints& selected, const float* points,
-              std::int64_t num_points, std::int64_t num_channels, const float* face, float* answers,
-              const Stream& stream);
+              std::int64_t num_points, std::int64_t num_channels, const float* face,
+              const float* distances_cm, float* answers, const Stream& stream);
 
 // RGB [num_points, 3], or of the first `count` where that is not null, from the outputs of a colour head,
 // three, or four over the pixels of `frame` [4, S, S].

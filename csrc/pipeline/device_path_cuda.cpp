@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "core/cuda.h"
-#include "core/status.h"
+#include "ops/device_ops.h"
 #include "ops/device_surface.h"
 #include "ops/head_query.h"
 #include "pipeline/device_functions.h"
@@ -58,11 +58,9 @@ class DevicePhoto : public PhotoFunctions {
     }
 
     void add_face(const FaceArea& area, const FaceVolume& shape) override {
-        if (area.mesh) {
-            throw Error(ErrorCode::kInvalidArgument,
-                        "face_blend 'distance' is computed on the CPU alone; take 'region', or device='cpu'");
-        }
         region_ = area.region;
+        cm_per_unit_ = static_cast<float>(area.cm_per_unit);
+        if (area.mesh) face_mesh_.emplace(*area.mesh, stream_);
         face_shape_.emplace(shape.sampler, shape.frame, stream_);
     }
 
@@ -141,7 +139,19 @@ class DevicePhoto : public PhotoFunctions {
         cuda::Buffer<float> answers(num_points, stream_);
         ask("face_shape", &*face_shape_, nullptr, selected.points.data(), num_points, selected.count.data(),
             answers.data());
-        cuda::mix_face(region_, selected, points, num_points, 1, answers.data(), values, stream_);
+        mix(selected, points, num_points, 1, answers.data(), values);
+    }
+
+    void mix(const cuda::SelectedPoints& selected, const float* points, std::int64_t num_points,
+             std::int64_t num_channels, const float* face, float* answers) const {
+        cuda::Buffer<float> distances;
+        if (face_mesh_) {
+            distances = cuda::Buffer<float>(num_points, stream_);
+            face_mesh_->query(selected.points.data(), num_points, selected.count.data(), cm_per_unit_,
+                              distances.data(), stream_);
+        }
+        cuda::mix_face(region_, selected, points, num_points, num_channels, face, distances.data(), answers,
+                       stream_);
     }
 
     // RGB of some vertices. `face`, or null, answers in its region.
@@ -172,7 +182,7 @@ class DevicePhoto : public PhotoFunctions {
         cuda::Buffer<float> face_colors(3 * num_points, stream_);
         blended("face_color", face, features.data(), selected.points.data(), selected.count.data(),
                 face_colors.data());
-        cuda::mix_face(region_, selected, points, num_points, 3, face_colors.data(), colors, stream_);
+        mix(selected, points, num_points, 3, face_colors.data(), colors);
     }
 
     const DevicePath::State& path_;
@@ -181,6 +191,8 @@ class DevicePhoto : public PhotoFunctions {
     mutable std::mutex mutex_;  // guards `folds_`: the occupancy may be asked from several threads
     mutable std::map<std::string, cuda::DeviceFold> folds_;
     FaceRegion region_;
+    float cm_per_unit_ = 0.0f;
+    std::optional<cuda::DeviceMeshDistance> face_mesh_;  // where the face's share falls with the distance
     std::optional<cuda::DeviceVolume> face_shape_;
     cuda::DeviceSurface surface_;
     int resolution_ = 0;

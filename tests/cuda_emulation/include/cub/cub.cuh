@@ -25,9 +25,8 @@ struct DeviceRadixSort {
                                 int first_bit, int end_bit, cudaStream_t) {
         num_bytes = 1;
         if (!space) return cudaSuccess;
-        const auto digits = [&](Key key) {
-            return key >> first_bit & ((Key{1} << (end_bit - first_bit)) - 1);
-        };
+        const Key mask = end_bit == 8 * sizeof(Key) ? ~Key{0} : (Key{1} << end_bit) - 1;
+        const auto digits = [&](Key key) { return (key & mask) >> first_bit; };
         std::copy(in, in + num, out);
         std::stable_sort(out, out + num, [&](Key a, Key b) { return digits(a) < digits(b); });
         return cudaSuccess;
