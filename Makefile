@@ -11,7 +11,6 @@ BUILD_INPUTS := pyproject.toml setup.py VERSION CMakeLists.txt \
   $(shell find cmake csrc bindings third_party -type f 2>/dev/null)
 CXX_FILES = $(shell find csrc bindings tests \( -name '*.h' -o -name '*.hpp' -o -name '*.c' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh' \))
 EXAMPLES := $(wildcard examples/*.jpg examples/*.png)
-BENCHMARKS := $(wildcard benchmarks/*.py)
 
 .PHONY: help demo test lint bench clean
 .DELETE_ON_ERROR:
@@ -37,8 +36,11 @@ lint: $(VENV)/.installed-lint  ## check style and types, change nothing
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
 
-bench: $(VENV)/.installed-test  ## time the operators and the pipeline on this machine
-	@set -e; for script in $(BENCHMARKS); do echo "$$script"; $(BIN)/python "$$script"; done
+bench: $(VENV)/.installed-test  ## time the operators and the pipeline on this machine, in under ten minutes
+	$(BIN)/python benchmarks/implicit_query.py --num-points 10000 --repeats 2
+	$(BIN)/python benchmarks/surface.py --resolutions 128 256 --repeats 1
+	$(BIN)/python benchmarks/face_operators.py
+	$(BIN)/python benchmarks/pipeline.py --repeats 1 --batches 1
 
 clean:  ## remove the environment and all that was built; keeps out/
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,6 +4,8 @@
     python benchmarks/encoders.py --config compact --json
 
 Weights are random: they change no time. A ratio above 1 says how many times faster than torch an engine is.
+`int8` is the form that `--precision int8` makes, its ranges those of this input. With `--bound` the rates of
+torch's matrix products in float32 and bf16 are measured first, and what each network would take at these.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / folder) for folder in 
 
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from jiffexport.nets import (  # noqa: E402
     COMPACT_COLOR,
@@ -34,7 +37,10 @@ from jiffexport.nets import (  # noqa: E402
     ResidualEncoder,
 )
 from jiffexport.nets.unet3d import UNet3d  # noqa: E402
+from jiffexport.onnx_graph import finish  # noqa: E402
+from jiffexport.passes import compute_in_int8, measure_ranges  # noqa: E402
 from jiffexport.to_onnx import module_to_onnx  # noqa: E402
+from jiffexport.verify import compile_graph  # noqa: E402
 from jiffsdk import EngineError, engines  # noqa: E402
 
 CONFIGS = {
@@ -42,7 +48,7 @@ CONFIGS = {
     "compact": (COMPACT_FACE_SHAPE, COMPACT_COLOR, COMPACT_FINE_COLOR),
 }
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
-WAYS = [("onnxruntime", "fp32"), ("openvino", "fp32"), ("openvino", "bf16")]
+WAYS = [("onnxruntime", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8")]
 
 Run = Callable[[], object]
 
@@ -87,16 +93,31 @@ def ways_to_run(
             return module(tensor)
 
     found: dict[str, Run] = {"torch eager": eager}
-    path = folder / "network.onnx"
-    path.write_bytes(module_to_onnx(module, {"x": shape}, ["y"], "network", "fp16").SerializeToString())
+    path, path_int8 = folder / "network.onnx", folder / "network.int8.onnx"
+    model = module_to_onnx(module, {"x": shape}, ["y"], "network", "fp16")
+    path.write_bytes(model.SerializeToString())
+    ranges = measure_ranges(model, lambda graph: compile_graph(graph, "openvino"), [{"x": x}])
+    path_int8.write_bytes(finish(compute_in_int8(model, ranges), "network").SerializeToString())
     for name, precision in WAYS:
+        # What lies in no bundle is run as it is: 8 bits where the file has them.
+        file = path_int8 if precision == "int8" else path
         try:
-            graph = engines.create(name, threads, precision=precision).load(str(path))
+            graph = engines.create(name, threads, precision=_beside(precision)).load(str(file))
         except EngineError as error:
             print(f"not run: {name} {precision}: {error}", file=sys.stderr)
             continue
         found[f"{name} {precision}"] = lambda graph=graph: graph.run({"x": x})
     return found
+
+
+def _beside(precision: str) -> str:
+    """What an engine computes in that runs graphs of this precision; in 8 bits: all but the convolutions."""
+    if precision != "int8":
+        return precision
+    try:
+        return engines.create("openvino", precision="bf16").precision
+    except EngineError:
+        return "fp32"
 
 
 def shortest_ms(runs: dict[str, Run], num_rounds: int, clock: Callable[[], float]) -> dict[str, float]:
@@ -110,6 +131,24 @@ def shortest_ms(runs: dict[str, Run], num_rounds: int, clock: Callable[[], float
             run()
             best[name] = min(best[name], 1e3 * (clock() - begin))
     return best
+
+
+def multiply_adds(module: nn.Module, shape: tuple[int, ...]) -> float:
+    """Of the module's convolutions and matrix products."""
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        module(torch.zeros(shape))
+    return counter.get_total_flops() / 2
+
+
+def product_rate(dtype: torch.dtype, clock: Callable[[], float], size: int = 1536) -> float:
+    """Multiply-adds a second of torch's matrix product, the best of some."""
+    a, b = torch.randn(2, size, size).to(dtype)
+    best = float("inf")
+    for _ in range(8):
+        begin = clock()
+        a @ b
+        best = min(best, clock() - begin)
+    return size**3 / best
 
 
 def main() -> None:
@@ -126,18 +165,28 @@ def main() -> None:
         help="cpu: the time of all threads, which a busy machine disturbs least; with --threads 1",
     )
     parser.add_argument("--only", help="name of one network")
+    parser.add_argument("--bound", action="store_true", help="print what matrix products alone would take")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    records = []
+    records, clock = [], CLOCKS[arguments.clock]
+    rates = {}
+    if arguments.bound:
+        rates = {name: product_rate(getattr(torch, name), clock) for name in ("float32", "bfloat16")}
+        shown = ", ".join(f"{name} {2e-9 * rate:.0f}" for name, rate in rates.items())
+        print(f"matrix products, GFLOP/s: {shown}", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         for name, module, shape in networks(arguments.config):
             if arguments.only not in (None, name):
                 continue
             runs = ways_to_run(module, shape, Path(folder), arguments.threads)
-            times = shortest_ms(runs, arguments.rounds, CLOCKS[arguments.clock])
+            times = shortest_ms(runs, arguments.rounds, clock)
             eager = times["torch eager"]
+            if rates:
+                number = multiply_adds(module, shape)
+                bounds = ", ".join(f"{1e3 * number / rate:.0f} ms in {way}" for way, rate in rates.items())
+                print(f"{name}: {2e-9 * number:.0f} GFLOP, at those rates {bounds}", file=sys.stderr)
             records += [
                 {"network": name, "way": way, "ms": ms, "times_torch": eager / ms}
                 for way, ms in times.items()

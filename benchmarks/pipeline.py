@@ -189,8 +189,8 @@ def timed_stages(reconstruct: Any, resolution: int, clock: Clock) -> tuple[dict[
     return times, result
 
 
-def occupancy_of(bundle: Path) -> Callable[[Points], Points]:
-    """The body head's occupancy of the photograph in float32, at points (N, 3) of the view."""
+def occupancy_of(bundle: Path, precision: str) -> Callable[[Points], Points]:
+    """The body head's occupancy of the photograph, at points (N, 3) of the view."""
     from safetensors.numpy import load_file
 
     from jiffsdk import Reconstructor, _core, engines
@@ -209,7 +209,7 @@ def occupancy_of(bundle: Path) -> Callable[[Points], Points]:
         )
         for i in range(len(head["widths"]) - 1)
     ]
-    query = _core.ImplicitQuery(layers, head["depth_scale"], "sigmoid")
+    query = _core.ImplicitQuery(layers, head["depth_scale"], "sigmoid", precision=precision)
     folded = query.fold([features])
     return lambda points: query.query(folded, points)[:, 0]
 
@@ -319,7 +319,7 @@ def measure(name: str, arguments: argparse.Namespace, clock: Clock) -> tuple[lis
         configuration.bundle, num_threads=arguments.threads, precision=arguments.precision
     )
     _, result = timed_stages(reconstruct, resolution, clock)  # warm
-    octree = Octree(occupancy_of(configuration.bundle), resolution, clock)
+    octree = Octree(occupancy_of(configuration.bundle, reconstruct.precision), resolution, clock)
     networks = Networks(name)
     # Without a face its encoders are not run; the photograph of this benchmark shows one.
     face_vertices = (result.face.vertices * (2 / result.size_m) * np.array([1, -1, 1])).astype(np.float32)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,24 +21,22 @@ from jiffexport.nets.point_ops import (
     voxel_max,
     voxel_mean,
 )
-from jiffexport.verify import compile_graph
+from jiffsdk import engines
 
 
 class BundleReader:
     """A bundle's graphs and heads, evaluated from the manifest alone."""
 
-    def __init__(
-        self, manifest: Mapping[str, Any], files: Mapping[str, bytes], engine: str = "onnxruntime"
-    ) -> None:
-        self.manifest = manifest
-        self.files = files
-        self.engine = engine
-        self.tensors = load_safetensors(files["heads.safetensors"])
+    def __init__(self, bundle: Path, engine: str = "onnxruntime", precision: str = "fp32") -> None:
+        self.bundle = bundle
+        self.manifest: Mapping[str, Any] = json.loads((bundle / "bundle.json").read_text())
+        self.engine = engines.create(engine, precision=precision)
+        self.tensors = load_safetensors((bundle / "heads.safetensors").read_bytes())
 
     def run(self, graph: Mapping[str, Any], **inputs: torch.Tensor) -> torch.Tensor:
         assert {name: list(value.shape) for name, value in inputs.items()} == graph["inputs"]
         feeds = {name: np.ascontiguousarray(value.numpy()) for name, value in inputs.items()}
-        outputs = compile_graph(self.files[graph["file"]], self.engine)(feeds)
+        outputs = self.engine.load(os.fspath(self.bundle / graph["file"])).run(feeds)
         ((name, values),) = outputs.items()
         assert {name: list(values.shape)} == graph["outputs"]
         return torch.from_numpy(values)

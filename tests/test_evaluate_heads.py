@@ -163,10 +163,26 @@ def test_the_sdk_is_measured_without_and_with_its_face_and_a_face_that_is_not_us
     head = HeadSubject.read(subject)
     [seen] = seen_views(head, body, model.triangles, False)
     truth = measured.Truth.read(seen, head, model)
-    off, auto = measured.bundle_scores(reconstructor, truth, 128)
+    off, auto, by_distance = measured.bundle_scores(reconstructor, truth, 128)
     assert off["offset_cm"] == pytest.approx(100 * NEARER_M, abs=0.05)
-    assert off["p2s"] < 0.05 and off["face_l2_raw"] == pytest.approx(100 * NEARER_M, abs=0.05)
-    assert auto["fit"] == "own" and "no_face" in auto["error"]
+    assert (
+        off["p2s"] < 0.05
+        and off["face_l2_own"] < 0.05
+        and off["face_l2_raw"] == pytest.approx(100 * NEARER_M, abs=0.05)
+    )
+    assert auto["fit"] == by_distance["fit"] == "own"
+    assert "no_face" in auto["error"] and "no_face" in by_distance["error"]
+
+
+def test_a_table_of_whole_pictures_leaves_out_those_in_which_a_row_failed() -> None:
+    names = [name for name, *_ in measured.SDK_ROWS]
+    rows: list[measured.Row] = [
+        {"subject": "00000", "view": view, "network": name, "fit": "own", "p2s": 1.0}
+        for view in (0, 1)
+        for name in names
+    ]
+    rows[1]["error"] = "no_face"
+    assert measured.of_whole_pictures(rows) == rows[3:]
 
 
 def no_surface(*_: object) -> None:

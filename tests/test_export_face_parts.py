@@ -25,7 +25,7 @@ from jiffexport.exported_graph import ExportedGraph  # noqa: E402
 from jiffexport.face_assembly import FaceSources  # noqa: E402
 from jiffexport.face_inputs import cut_face, find_landmarks, fitted_mesh  # noqa: E402
 from jiffexport.face_model import load_face_model  # noqa: E402
-from jiffexport.nets import FaceShapeNet, sample_features  # noqa: E402
+from jiffexport.nets import FaceShapeNet, PublishedFaceRegressor, sample_features  # noqa: E402
 from jiffexport.nets.volume_frame import sample_volume, volume_frame  # noqa: E402
 from jiffexport.verify import Example  # noqa: E402
 from reference import face_crop  # noqa: E402
@@ -138,7 +138,7 @@ def test_face_occupancy_from_the_bundle_is_the_networks(
     built: BuildOptions, bundle: tuple[dict[str, Any], dict[str, bytes]]
 ) -> None:
     manifest, files = bundle
-    reader, shape = BundleReader(manifest, files), manifest["face"]["shape"]
+    reader, shape = BundleReader(built.out), manifest["face"]["shape"]
     vertices, _, points = mesh_and_points()
     features = torch.randn(1, 16, 8, 8)
     network = load_face_shape(built.face.shape).network  # type: ignore[union-attr]
@@ -165,7 +165,7 @@ def test_fine_colours_from_the_bundle_are_the_networks(
     built: BuildOptions, bundle: tuple[dict[str, Any], dict[str, bytes]]
 ) -> None:
     manifest, files = bundle
-    reader, color, fine = BundleReader(manifest, files), manifest["face"]["color"], manifest["fine_color"]
+    reader, color, fine = BundleReader(built.out), manifest["face"]["color"], manifest["fine_color"]
     config = color["volume"]
     vertices, colors, points = mesh_and_points()
     image, coarse = torch.rand(1, 4, 128, 128) * 2 - 1, torch.randn(1, 64, points.shape[1])
@@ -252,6 +252,21 @@ def test_command_adds_the_face(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert command.main([str(argument) for argument in arguments]) == 0
     assert "face_shape_unet" in capsys.readouterr().out
     assert "face" in json.loads((options.out / "bundle.json").read_text())
+
+
+def test_command_takes_the_published_regressor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = build_options(tmp_path, face=None)
+    build_bundle(options)
+    torch.manual_seed(2)
+    published, face = tmp_path / "epoch_20.pth", save_face(tmp_path)
+    torch.save({"net_recon": PublishedFaceRegressor().state_dict()}, published)
+    arguments = ["--face-model", face.model, "--face-regressor", published, "--face-shape", face.shape]
+    arguments += ["--out", options.out, "--photographs", options.photographs[0]]
+    assert command.main([str(argument) for argument in arguments]) == 0, capsys.readouterr().err
+    entry = read_bundle(options.out)[0]["face"]["regressor"]
+    assert entry["inputs"] == {"image": [1, 3, 224, 224]} and entry["side_m"] == 0.22
+    assert entry["license"] == "LicenseRef-unknown" and "epoch_20.pth" in entry["provenance"]
+    assert 0 < entry["max_rel_error"] < 5e-3
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,7 @@ torch = pytest.importorskip("torch", reason="needs torch (pip install .[export])
 from scipy.spatial.transform import Rotation  # noqa: E402
 
 import jiffexport.nets as nets  # noqa: E402
-from jiffexport.checkpoint import (  # noqa: E402
-    TrainedNetwork,
-    load_face_regressor,
-    load_published_face_regressor,
-)
+from jiffexport.checkpoint import TrainedNetwork, load_face_regressor  # noqa: E402
 from jiffexport.errors import CheckpointError  # noqa: E402
 from jiffexport.face_regressor import export_face_regressor  # noqa: E402
 from jiffexport.nets.face_regressor import project, rotation_from_angles  # noqa: E402
@@ -169,7 +165,9 @@ def test_a_published_checkpoint_is_read_in_both_layouts(
     path = tmp_path / "epoch_20.pth"
     flat = {f"net_recon.{name}": value for name, value in published_state.items()}
     torch.save(flat if is_flat else {"net_recon": published_state, "opt_00": {"lr": 1e-4}}, path)
-    net = load_published_face_regressor(path)
+    trained = load_face_regressor(path)
+    net = trained.network
+    assert trained.license == "LicenseRef-unknown" and "epoch_20.pth (sha256 " in trained.provenance
     with torch.no_grad():
         assert net(torch.zeros(1, 3, 224, 224)).shape == (1, 257)
     for name, value in net.state_dict().items():
@@ -192,13 +190,13 @@ def test_a_published_checkpoint_that_does_not_fit_is_refused(
     path = tmp_path / "bad.pth"
     torch.save({"something": 1}, path)
     with pytest.raises(CheckpointError, match="net_recon"):
-        load_published_face_regressor(path)
+        load_face_regressor(path)
     torch.save({"net_recon": {k: v for k, v in published_state.items() if k != "final_layers.3.bias"}}, path)
     with pytest.raises(CheckpointError, match="final_layers.3.bias"):
-        load_published_face_regressor(path)
+        load_face_regressor(path)
     torch.save({"net_recon": published_state | {"final_layers.3.bias": torch.zeros(4)}}, path)
     with pytest.raises(CheckpointError, match=r"final_layers.3.bias.*\(3,\)"):
-        load_published_face_regressor(path)
+        load_face_regressor(path)
 
 
 def test_published_coefficients_keep_their_values_in_our_order() -> None:

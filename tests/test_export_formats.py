@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 from PIL import Image
 
 torch = pytest.importorskip("torch", reason="the export tests need torch (pip install .[export])")
@@ -16,10 +17,11 @@ from jiffsdk._core import load_bundle  # noqa: E402
 from figures import person, photograph  # noqa: E402
 from jiffexport import assemble, command, verification  # noqa: E402
 from jiffexport.assemble import BuildOptions, Frame, add_formats, build_bundle  # noqa: E402
-from jiffexport.bundle import read_bundle  # noqa: E402
+from jiffexport.bundle import read_bundle, write_bundle  # noqa: E402
 from jiffexport.errors import ExportError, VerificationError  # noqa: E402
 from jiffexport.exported_graph import ExportedGraph, exported  # noqa: E402
 from jiffexport.formats import FormatOptions, with_variants  # noqa: E402
+from jiffexport.to_tensorrt import installed_builder  # noqa: E402
 from jiffexport.verification import verify_graphs  # noqa: E402
 from jiffexport.verify import Example  # noqa: E402
 from jiffsdk import EngineError, engines  # noqa: E402
@@ -70,7 +72,7 @@ def test_an_engine_that_takes_its_process_down_is_a_failure_of_the_graph(
 def test_unknown_formats_and_precisions_are_refused() -> None:
     with pytest.raises(ExportError, match=r"unknown format \['tflite'\]; choose of onnx, torchscript"):
         FormatOptions(("onnx", "tflite"))  # type: ignore[arg-type]
-    with pytest.raises(ExportError, match=r"unknown precision \['int4'\]; choose of fp32, fp16"):
+    with pytest.raises(ExportError, match=r"unknown precision \['int4'\]; choose of fp32, fp16, int8"):
         FormatOptions(precisions=("int4",))  # type: ignore[arg-type]
 
 
@@ -150,6 +152,34 @@ def test_forms_are_added_to_a_bundle_without_its_checkpoints(tmp_path: Path) -> 
             assert variant["file"] == f"{name}.fp32.ts" and "max_rel_error" not in variant
         assert manifest == before
         assert files.keys() - files_before.keys() == {f"{name}.fp32.ts" for name in manifest["graphs"]}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (FormatOptions(("torchscript",)), "determinant: operator Det has no TorchScript form"),
+        (FormatOptions(("tensorrt",), ("fp16",), (75,)), "tensorrt_rtx refuses color_encoder: .*Det"),
+    ],
+    ids=["torchscript", "tensorrt"],
+)
+def test_one_graph_that_is_refused_ends_the_build(
+    tmp_path: Path, options: FormatOptions, message: str
+) -> None:
+    """So the tests that build the bundle that ships fail on such a graph, and name it."""
+    if "tensorrt" in options.formats and installed_builder() != "tensorrt_rtx":
+        pytest.skip("pip install tensorrt-rtx-cu13-libs tensorrt-rtx-cu13-bindings")
+    bundle = write_synthetic(tmp_path / "bundle")
+    manifest, files = read_bundle(bundle)
+    x, y = (
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", (2, 3, 3)), ("y", (2,)))
+    )
+    graph = helper.make_graph([helper.make_node("Det", ["x"], ["y"])], "determinant", [x], [y])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    files["color_encoder.onnx"] = model.SerializeToString()
+    write_bundle(bundle, manifest, files)
+    with pytest.raises(ExportError, match=message):
+        add_formats(bundle, options, None)
+    assert read_bundle(bundle) == (manifest, files)
 
 
 def test_a_new_graph_takes_the_old_ones_forms_away(built: Path) -> None:

@@ -1,7 +1,7 @@
 """A full-size bundle made of published weights, against outputs of the published implementation.
 
-Some minutes of two cores and 4 GB. What engines round is in sums over a volume (group norms), so the
-errors are larger than torch's own (`test_golden_paper.py`).
+A minute of two cores and 4 GB. What engines round is in sums over a volume (group norms), so the errors are
+larger than torch's own (`test_golden_paper.py`).
 """
 
 from __future__ import annotations
@@ -12,21 +12,28 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors.numpy import load_file
 
 torch = pytest.importorskip("torch", reason="the export tests need torch (pip install .[export])")
 
 import golden_paper  # noqa: E402
 from bundle_reader import BundleReader  # noqa: E402
 from jiffexport.assemble import BuildOptions, build_bundle  # noqa: E402
-from jiffexport.bundle import read_bundle  # noqa: E402
 from jiffexport.face_assembly import FaceSources  # noqa: E402
+from jiffexport.formats import FormatOptions  # noqa: E402
 from jiffexport.nets import PAPER_FACE_SHAPE, sample_features  # noqa: E402
 from jiffexport.nets.volume_frame import sample_volume, volume_frame  # noqa: E402
+from jiffsdk import EngineError  # noqa: E402
 from small_face_model import small_model  # noqa: E402
 from test_golden_paper import GOLDEN, SUBSAMPLING, save_published  # noqa: E402
 from untrained_checkpoints import face_package_files, save_checkpoint, write_wheel  # noqa: E402
 
-TOLERANCE = 1e-3
+TOLERANCE = {"fp32": 1e-3, "fp16": 5e-2, "bf16": 5e-2}
+
+# Heads of random weights end in a steep sigmoid or hyperbolic tangent, which enlarges the 8 bits of bfloat16:
+# a single answer may be anywhere. In bf16 these are judged as a whole, by the length of the difference; in
+# docs/export.md stand both numbers.
+ANSWERS_OF_HEADS = {"occ_face", "rgb_coarse", "rgb_body", "rgb_face"}
 
 
 @pytest.fixture(scope="module")
@@ -53,25 +60,60 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 save_published(folder, "netC_fine"),
             ),
             store="fp32",
+            formats=FormatOptions(("onnx",), ("fp32", "fp16")),
             verify=False,
         )
     )
     return folder / "bundle"
 
 
-@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
-def test_engines_reproduce_the_published_outputs(bundle: Path, engine: str) -> None:
-    manifest, files = read_bundle(bundle)
-    reader = BundleReader(manifest, files, engine)
-    found = _outputs(reader)
-    errors = {}
-    for name, values in found.items():
-        ours, golden = values[SUBSAMPLING.get(name, ...)], GOLDEN[name]
+@pytest.mark.parametrize(
+    ("engine", "precision"),
+    [("onnxruntime", "fp32"), ("openvino", "fp32"), ("onnxruntime", "fp16"), ("openvino", "bf16")],
+)
+def test_engines_reproduce_the_published_outputs(bundle: Path, engine: str, precision: str) -> None:
+    try:
+        reader = BundleReader(bundle, engine, precision)
+    except EngineError as error:  # no bf16 on this CPU
+        pytest.skip(str(error))
+    largest, lengths = {}, {}
+    for name, values in _outputs(reader).items():
+        ours, golden = values[SUBSAMPLING.get(name, ...)], GOLDEN[name].astype(np.float64)
         assert ours.shape == golden.shape, name
-        errors[name] = float(np.abs(ours - golden).max() / np.abs(golden).max())
-    print(engine, errors)
-    assert errors.keys() == GOLDEN.keys() - {"seed", "in_face", "region", "calib"}
-    assert max(errors.values()) < TOLERANCE, errors
+        largest[name] = float(np.abs(ours - golden).max() / np.abs(golden).max())
+        lengths[name] = float(np.linalg.norm(ours - golden) / np.linalg.norm(golden))
+    for kind, errors in (("largest", largest), ("length", lengths)):
+        print(engine, precision, kind, {name: f"{error:.1e}" for name, error in errors.items()})
+    assert largest.keys() == GOLDEN.keys() - {"seed", "in_face", "region", "calib"}
+    if precision == "bf16":
+        largest = largest | {name: lengths[name] for name in ANSWERS_OF_HEADS}
+    assert max(largest.values()) < TOLERANCE[precision], (largest, lengths)
+
+
+def test_the_pifu_pair_of_the_same_tensors_gives_the_same_graphs(bundle: Path, tmp_path: Path) -> None:
+    """net_G is netG without its face, net_C is netC_coarse."""
+    parts = ("image_filter.", "surface_classifier.")
+    body = {name: array for name, array in golden_paper.tensors("netG").items() if name.startswith(parts)}
+    for name, tensors in (("net_G", body), ("net_C", golden_paper.tensors("netC_coarse"))):
+        torch.save({key: torch.from_numpy(array) for key, array in tensors.items()}, tmp_path / name)
+    Image.new("RGB", (64, 64), (120, 90, 60)).save(tmp_path / "photo.png")
+    build_bundle(
+        BuildOptions(
+            shape=tmp_path / "net_G",
+            color=tmp_path / "net_C",
+            out=tmp_path / "bundle",
+            photographs=(tmp_path / "photo.png",),
+            version="1.2.3",
+            store="fp32",
+            verify=False,
+        )
+    )
+    for graph in ("shape_encoder.onnx", "color_encoder.onnx"):
+        assert (tmp_path / "bundle" / graph).read_bytes() == (bundle / graph).read_bytes()
+    pair, whole = (load_file(folder / "heads.safetensors") for folder in (tmp_path / "bundle", bundle))
+    assert pair.keys() == {name for name in whole if name.startswith(("shape.", "color."))}
+    for name, values in pair.items():
+        np.testing.assert_array_equal(values, whole[name])
 
 
 def _outputs(reader: BundleReader) -> dict[str, NDArray]:

@@ -16,7 +16,7 @@ import jiffsdk
 from figures import person, photograph
 from jiffsdk import EngineError, EngineOptions, engines
 from jiffsdk.engines.base import Graph
-from jiffsdk.engines.device_array import DeviceArray
+from jiffsdk.engines.device_array import DeviceArray, on_host
 from jiffsdk.engines.tensorrt import TensorRtGraph, choose
 from jiffsdk.engines.variants import find_variants, formats_of, graph_files
 from synthetic_bundle import read_manifest, write_bundle
@@ -166,6 +166,42 @@ def test_gpu_arrays_are_taken_by_their_interface() -> None:
     assert DeviceArray.of(OnGpu(array, (12, 4))) is not None
     with pytest.raises(ValueError, match=r"must be contiguous, got strides \(4, 8\)"):
         DeviceArray.of(OnGpu(array, (4, 8)))
+
+
+class SpeaksDlpack:
+    """What has DLPack alone, as arrays of JAX; on the device that it says it is on."""
+
+    def __init__(self, array: np.ndarray, device_type: int) -> None:
+        self._array, self._device_type = array, device_type
+
+    def __dlpack__(self, **options: object) -> object:
+        return self._array.__dlpack__()
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._device_type, 0
+
+
+def test_arrays_are_taken_by_dlpack() -> None:
+    array = np.arange(12, dtype=np.float32).reshape(3, 4)
+    for part in (array, array[1:], array.astype(np.float64), array.astype(np.int32)):
+        found = DeviceArray.of(SpeaksDlpack(part, device_type=2))
+        assert found == DeviceArray(part.ctypes.data, part.shape, part.dtype)
+    with pytest.raises(ValueError, match=r"must be contiguous, got strides \(16, 8\) of shape \(3, 2\)"):
+        DeviceArray.of(SpeaksDlpack(array[:, ::2], device_type=2))
+    assert DeviceArray.of(SpeaksDlpack(array, device_type=1)) is None
+    host = on_host(SpeaksDlpack(array, device_type=1))
+    np.testing.assert_array_equal(host, array)
+    assert host.ctypes.data == array.ctypes.data and on_host(array) is array
+
+
+@pytest.mark.parametrize("engine", engines.ONNX_NAMES)
+def test_a_graph_on_the_cpu_takes_arrays_that_speak_dlpack(bundle_dir: Path, engine: str) -> None:
+    graph = engines.create(engine).load(str(bundle_dir / "segmentation.onnx"))
+    image = np.random.default_rng(0).standard_normal((1, 3, 64, 64)).astype(np.float32)
+    found = graph.run({"image": SpeaksDlpack(image, device_type=1)})
+    np.testing.assert_array_equal(found["matte"], graph.run({"image": image})["matte"])
+    with pytest.raises(EngineError, match="must be float32 of shape"):
+        graph.run({"image": SpeaksDlpack(image.astype(np.float64), device_type=1)})
 
 
 def test_a_graph_on_the_cpu_refuses_gpu_arrays(bundle_dir: Path) -> None:

@@ -141,8 +141,8 @@ def shape_scores(
     """Errors of a surface (V, 3), camera axes, whose body believes the head nearer by `offset_m`.
 
     `p2s` from the surface to the truth, `chamfer` the mean of both directions, over the head; `face_l2` and
-    `face_missed` over the pixels of the face (`metrics.face_distance_cm`); `normals` the mean absolute cosine
-    of both directions.
+    `face_missed` over the pixels of the face (`metrics.face_distance_cm`), `face_l2_own` where the surface's
+    own median error in depth is taken out; `normals` the mean absolute cosine of both directions.
     """
     moved = vertices - [0, 0, offset_m]
     points, normals = metrics.sample_oriented(moved, faces, 10 * NUM_SAMPLES)
@@ -151,7 +151,8 @@ def shape_scores(
     if not len(points):
         raise ValueError("no surface in the head's box")
     front, (true_front, is_face) = truth.front(moved, faces), truth.fronts
-    scores = {}
+    own = float(np.nanmedian((front - true_front)[is_face]))
+    scores = {"face_l2_own": metrics.face_distance_cm(front - own, true_front, is_face)[0]}
     for name, back in (("", 0.0), ("_raw", offset_m)):
         shift = np.array([0, 0, back])
         to_truth = metrics.distance_to_surface_cm(points + shift, truth.vertices, truth.faces).mean()
@@ -167,6 +168,14 @@ def shape_scores(
     return scores | {"face_missed": missed, "normals": (forth + back_again) / 2}
 
 
+SDK_ROWS = (
+    ("SDK, face off", "off", "region"),
+    ("SDK", "auto", "region"),
+    ("SDK, blended by distance", "auto", "distance"),
+)
+"""Name, and the options `face` and `face_blend`."""
+
+
 def bundle_scores(reconstructor, truth: Truth, resolution: int) -> Iterator[Row]:  # noqa: ANN001
     """What the SDK makes of the same picture without and with its face: own detector, fit and alignment.
 
@@ -176,10 +185,11 @@ def bundle_scores(reconstructor, truth: Truth, resolution: int) -> Iterator[Row]
 
     pixels = truth.seen.picture[0].permute(1, 2, 0).mul(255).round().byte().numpy()
     offset_m = 0.0
-    for name, face in (("SDK, face off", "off"), ("SDK", "auto")):
+    for name, face, blend in SDK_ROWS:
         row: Row = {"network": name, "fit": "none" if face == "off" else "own"}
         try:
-            result = reconstructor(pixels, options=ReconstructionOptions(resolution, face=face))
+            options = ReconstructionOptions(resolution, face=face, face_blend=blend)
+            result = reconstructor(pixels, options=options)
             if face == "auto" and not result.face.is_used:
                 raise ValueError(f"face not used: {result.face.status}")
             vertices = truth.to_camera(vertices_in_view(result, len(pixels)))
@@ -288,7 +298,8 @@ def evaluate_subject(
 
 
 SHAPE_COLUMNS = {
-    "face_l2": "face L2 (cm)", "p2s": "head P2S (cm)", "chamfer": "head Chamfer (cm)", "normals": "normals",
+    "face_l2": "face L2 (cm)", "face_l2_own": "face L2, own depth", "p2s": "head P2S (cm)",
+    "chamfer": "head Chamfer (cm)", "normals": "normals",
     "face_l2_raw": "face L2, raw", "p2s_raw": "P2S, raw", "chamfer_raw": "Chamfer, raw",
     "face_missed": "face missed",
 }  # fmt: skip
@@ -296,6 +307,12 @@ COLOR_COLUMNS = {
     "ssim": "face SSIM", "l1_picture": "face L1, picture", "l1_head": "head L1, vertices",
     "l1_hidden": "head L1, hidden vertices",
 }  # fmt: skip
+
+
+def of_whole_pictures(rows: list[Row]) -> list[Row]:
+    """The rows of pictures in which no row failed."""
+    failed = {(row["subject"], row["view"]) for row in rows if "error" in row}
+    return [row for row in rows if (row["subject"], row["view"]) not in failed]
 
 
 def table(rows: list[Row], name: str, columns: dict[str, str]) -> str:
@@ -355,7 +372,12 @@ def main(argv: list[str] | None = None) -> None:
         rows += evaluate_subject(folder, arguments, body, model, fitter, shapes, colors, reconstructor, seed)
         if arguments.out:
             arguments.out.write_text(json.dumps(rows, indent=1))
-    print(table(rows, "network", SHAPE_COLUMNS))
+    by_sdk = {name for name, *_ in SDK_ROWS}
+    print(table([row for row in rows if row.get("network") not in by_sdk], "network", SHAPE_COLUMNS))
+    if arguments.bundle:
+        print("\nPictures whose face the SDK used:\n")
+        sdk = [row for row in rows if row.get("network") in by_sdk]
+        print(table(of_whole_pictures(sdk), "network", SHAPE_COLUMNS))
     if colors:
         print("\n" + table(rows, "color", COLOR_COLUMNS))
 

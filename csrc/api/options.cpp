@@ -30,7 +30,7 @@ int dilation_px(std::int32_t given) {
 FaceBlend face_blend(std::int32_t given) {
     if (given == JIFF_FACE_REGION) return FaceBlend::kRegion;
     if (given == JIFF_FACE_DISTANCE) return FaceBlend::kDistance;
-    refuse("face_blend is " + std::to_string(given) + "; use JIFF_FACE_REGION or JIFF_FACE_DISTANCE");
+    refuse("face_blend is " + std::to_string(given) + "; use JIFF_FACE_DISTANCE or JIFF_FACE_REGION");
 }
 
 }  // namespace

@@ -29,19 +29,20 @@ struct MapGroup {
     std::int64_t height, width;
     std::vector<TensorView> maps;
     PackedMatrix<float> weights;  // [rows of all layers, channels of these maps]
-    std::vector<AlignedBuffer> blocks;
+    std::int64_t texel_bytes;     // of a folded texel: Bf16 or float
+    std::vector<AlignedArray<unsigned char>> blocks;
     std::vector<bool> is_folded;
 
-    float* texel(std::int64_t index, std::int64_t num_rows) {
-        return blocks[index / kTexelsPerBlock].reserve(kTexelsPerBlock * num_rows) +
-               index % kTexelsPerBlock * num_rows;
+    void* texel(std::int64_t index) {
+        return blocks[index / kTexelsPerBlock].reserve(kTexelsPerBlock * texel_bytes) +
+               index % kTexelsPerBlock * texel_bytes;
     }
-    const float* texel(std::int64_t index, std::int64_t num_rows) const {
-        return blocks[index / kTexelsPerBlock].data() + index % kTexelsPerBlock * num_rows;
+    const void* texel(std::int64_t index) const {
+        return blocks[index / kTexelsPerBlock].data() + index % kTexelsPerBlock * texel_bytes;
     }
 
     std::vector<std::int64_t> find_missing(const float* points, std::int64_t num_points) const;
-    void fold(const std::int64_t* texels, std::int64_t num_texels, std::int64_t num_rows);
+    void fold(const FeaturePart& part, const std::int64_t* texels, std::int64_t num_texels);
 };
 
 std::vector<std::int64_t> MapGroup::find_missing(const float* points, std::int64_t num_points) const {
@@ -58,7 +59,8 @@ std::vector<std::int64_t> MapGroup::find_missing(const float* points, std::int64
     return missing;
 }
 
-void MapGroup::fold(const std::int64_t* texels, std::int64_t num_texels, std::int64_t num_rows) {
+void MapGroup::fold(const FeaturePart& part, const std::int64_t* texels, std::int64_t num_texels) {
+    const std::int64_t num_rows = part.num_rows();
     thread_local AlignedBuffer input_rows, product_rows;
     thread_local std::vector<float> zeros;
     std::int64_t num_channels = 0;
@@ -78,14 +80,20 @@ void MapGroup::fold(const std::int64_t* texels, std::int64_t num_texels, std::in
     }
     weights.multiply(inputs, num_channels, num_texels, {addends.data(), 0}, false, products, num_rows);
     for (std::int64_t i = 0; i < num_texels; ++i) {
-        std::copy_n(products + i * num_rows, num_rows, texel(texels[i], num_rows));
+        const float* folded = products + i * num_rows;
+        if (part.precision() == Precision::kBf16) {
+            part.kernel().round_row(num_rows, folded, static_cast<Bf16*>(texel(texels[i])));
+        } else {
+            std::copy_n(folded, num_rows, static_cast<float*>(texel(texels[i])));
+        }
     }
 }
 
 }  // namespace
 
-FeaturePart::FeaturePart(const LayerKernel& kernel, const std::vector<Mlp>& mlps, std::int64_t num_channels)
-    : kernel_(&kernel), num_channels_(num_channels) {
+FeaturePart::FeaturePart(const LayerKernel& kernel, Precision precision, const std::vector<Mlp>& mlps,
+                         std::int64_t num_channels)
+    : kernel_(&kernel), precision_(precision), num_channels_(num_channels) {
     for (const Mlp& mlp : mlps) {
         std::int64_t num_hidden = mlp.num_start;
         for (const HeadLayer& layer : *mlp.layers) {
@@ -122,7 +130,9 @@ FoldedMaps::FoldedMaps(const FeaturePart& part, const std::vector<TensorView>& m
             ++g;
         }
         if (g == state_->groups.size()) {
-            state_->groups.push_back({height, width, {}, {}, {}, {}});
+            const std::size_t bytes = part.precision() == Precision::kBf16 ? sizeof(Bf16) : sizeof(float);
+            const auto texel_bytes = static_cast<std::int64_t>(bytes) * part.num_rows();
+            state_->groups.push_back({height, width, {}, {}, texel_bytes, {}, {}});
             channels_of_group.emplace_back();
         }
         state_->groups[g].maps.push_back(map);
@@ -153,14 +163,13 @@ const FeaturePart& FoldedMaps::part() const { return *state_->part; }
 
 void FoldedMaps::prepare(const float* points, std::int64_t num_points) const {
     const std::lock_guard<std::mutex> lock(state_->mutex);
-    const std::int64_t num_rows = state_->part->num_rows();
     for (MapGroup& group : state_->groups) {
         const std::vector<std::int64_t> missing = group.find_missing(points, num_points);
-        for (const std::int64_t texel : missing) group.texel(texel, num_rows);  // allocates
+        for (const std::int64_t texel : missing) group.texel(texel);  // allocates
         const auto num_missing = static_cast<std::int64_t>(missing.size());
         parallel_for((num_missing + kTexelsPerChunk - 1) / kTexelsPerChunk, [&](std::int64_t chunk) {
             const std::int64_t first = chunk * kTexelsPerChunk;
-            group.fold(missing.data() + first, std::min(kTexelsPerChunk, num_missing - first), num_rows);
+            group.fold(*state_->part, missing.data() + first, std::min(kTexelsPerChunk, num_missing - first));
         });
         for (const std::int64_t texel : missing) group.is_folded[texel] = true;
     }
@@ -170,21 +179,27 @@ void PointColumns::assign(const FoldedMaps& maps, const float* points, std::int6
     part_ = maps.state_->part;
     columns_.clear();
     texels_.clear();
+    rounded_texels_.clear();
     weights_.clear();
     column_of_point_.clear();
     for (std::int64_t i = 0; i < num_points; ++i) {
         const float* point = points + 3 * i;
         if (!continues_column(points, i)) {
-            const auto first_texel = static_cast<std::int32_t>(texels_.size());
+            const auto first_texel = static_cast<std::int32_t>(weights_.size());
             for (const MapGroup& group : maps.state_->groups) {
                 if (!is_in_frame(point)) continue;
                 const PointTexels texels = point_texels(point[0], point[1], group.height, group.width);
                 for (int corner = 0; corner < 4; ++corner) {
-                    texels_.push_back(group.texel(texels.offset[corner], part_->num_rows()));
+                    const void* folded = group.texel(texels.offset[corner]);
+                    if (part_->precision() == Precision::kBf16) {
+                        rounded_texels_.push_back(static_cast<const Bf16*>(folded));
+                    } else {
+                        texels_.push_back(static_cast<const float*>(folded));
+                    }
                     weights_.push_back(texels.weight[corner]);
                 }
             }
-            columns_.push_back({first_texel, static_cast<std::int32_t>(texels_.size()) - first_texel});
+            columns_.push_back({first_texel, static_cast<std::int32_t>(weights_.size()) - first_texel});
         }
         column_of_point_.push_back(static_cast<std::int32_t>(columns_.size()) - 1);
     }
@@ -193,10 +208,16 @@ void PointColumns::assign(const FoldedMaps& maps, const float* points, std::int6
 LayerAddends PointColumns::addends(std::int64_t first_row, std::int64_t num_rows) const {
     float* blends = blends_.reserve(columns_.size() * num_rows);
     for (std::size_t c = 0; c < columns_.size(); ++c) {
-        const Column& column = columns_[c];
-        part_->kernel().blend(column.num_texels, texels_.data() + column.first_texel,
-                              weights_.data() + column.first_texel, part_->biases(), first_row, num_rows,
-                              blends + c * num_rows);
+        const auto [first, count] = columns_[c];
+        const float* weights = weights_.data() + first;
+        float* blend = blends + c * num_rows;
+        if (part_->precision() == Precision::kBf16) {
+            part_->kernel().blend_bf16(count, rounded_texels_.data() + first, weights, part_->biases(),
+                                       first_row, num_rows, blend);
+        } else {
+            part_->kernel().blend(count, texels_.data() + first, weights, part_->biases(), first_row,
+                                  num_rows, blend);
+        }
     }
     blend_of_point_.clear();
     for (const std::int32_t column : column_of_point_) blend_of_point_.push_back(blends + column * num_rows);

@@ -1,6 +1,7 @@
 // Feature maps with the feature part of every layer multiplied in: sampling is linear, so
 // W · sample(F) = sample(W · F). A texel is folded once, when the first point near it is asked for, and
-// every point then blends four texels instead of multiplying all its features at every layer.
+// every point then blends four texels instead of multiplying all its features at every layer. Folding is in
+// float32; in bf16 its results are rounded, which halves the memory that folded texels take.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "core/aligned_buffer.h"
+#include "core/precision.h"
 #include "core/tensor.h"
 #include "ops/skip_mlp.h"
 
@@ -23,9 +25,11 @@ class FeaturePart {
     };
 
     // The first `num_channels` raw channels of each MLP are those of the maps.
-    FeaturePart(const LayerKernel& kernel, const std::vector<Mlp>& mlps, std::int64_t num_channels);
+    FeaturePart(const LayerKernel& kernel, Precision precision, const std::vector<Mlp>& mlps,
+                std::int64_t num_channels);
 
     const LayerKernel& kernel() const { return *kernel_; }
+    Precision precision() const { return precision_; }
     std::int64_t num_channels() const { return num_channels_; }
     std::int64_t num_rows() const { return static_cast<std::int64_t>(biases_.size()); }
     float weight(std::int64_t row, std::int64_t channel) const {
@@ -35,6 +39,7 @@ class FeaturePart {
 
   private:
     const LayerKernel* kernel_;
+    Precision precision_;
     std::int64_t num_channels_;
     std::vector<float> weights_;  // [num_rows, num_channels]
     std::vector<float> biases_;   // [num_rows]
@@ -76,7 +81,8 @@ class PointColumns : public LayerSource {
 
     const FeaturePart* part_ = nullptr;
     std::vector<Column> columns_;
-    std::vector<const float*> texels_;  // rows of folded texels, by column
+    std::vector<const float*> texels_;  // rows of folded texels, by column; in bf16:
+    std::vector<const Bf16*> rounded_texels_;
     std::vector<float> weights_;
     std::vector<std::int32_t> column_of_point_;
     mutable std::vector<const float*> blend_of_point_;

@@ -63,7 +63,7 @@ struct ImplicitQuery::Packed {
         : num_point_features(config.num_point_features),
           depth_scale(config.depth_scale),
           activation(config.activation),
-          features(kernel, {{&config.layers, 0}}, num_mapped),
+          features(kernel, precision, {{&config.layers, 0}}, num_mapped),
           any_mlp(make_mlp(precision, kernel, config, num_mapped)) {}
 
     std::int64_t num_layers() const {

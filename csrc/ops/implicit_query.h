@@ -24,8 +24,8 @@ struct HeadConfig {
 class ImplicitQuery {
   public:
     // Checks the shapes and packs the weights. In bf16 the weights of all but map features are rounded, and
-    // so are a point's own features and each layer's activations; sums are float32 and the depth keeps
-    // sixteen bits. Throws Error(kInvalidArgument).
+    // so are folded texels, a point's own features and each layer's activations; sums are float32 and the
+    // depth keeps sixteen bits. Throws Error(kInvalidArgument).
     explicit ImplicitQuery(const HeadConfig& config, Precision precision = Precision::kFp32);
     ~ImplicitQuery();
     ImplicitQuery(ImplicitQuery&&) noexcept;

@@ -94,7 +94,7 @@ struct JointQuery::Packed {
           num_point_features(config.num_point_features),
           depth_scale(config.depth_scale),
           activation(config.activation),
-          features(kernel, {{&config.branch_2d, 0}, {&config.joint, widths.start()}}, num_mapped),
+          features(kernel, precision, {{&config.branch_2d, 0}, {&config.joint, widths.start()}}, num_mapped),
           biases_3d(kernel, config.branch_3d),
           any_mlps(make_mlps(precision, kernel, config, widths, num_mapped)) {}
 

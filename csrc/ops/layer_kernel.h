@@ -43,6 +43,14 @@ struct LayerKernel {
     // num_outputs.
     void (*blend)(std::int64_t num_rows, const float* const* rows, const float* weights, const float* biases,
                   std::int64_t offset, std::int64_t size, float* blend);
+
+    // The same of rows that round_row made.
+    void (*blend_bf16)(std::int64_t num_rows, const Bf16* const* rows, const float* weights,
+                       const float* biases, std::int64_t offset, std::int64_t size, float* blend);
+
+    // Rounds `size` numbers, a multiple of num_outputs, for blend_bf16: the halves of each num_outputs of
+    // them lie in turns.
+    void (*round_row)(std::int64_t size, const float* row, Bf16* rounded);
 };
 
 extern const LayerKernel kPortableLayerKernel;

@@ -70,11 +70,14 @@ struct VectorKernel {
         return pair - Bits{};
     }
 
-    // As to_bf16 in core/bfloat16.h.
-    static void store_rounded(Vector value, Bf16* to) {
+    // As to_bf16 in core/bfloat16.h, in the upper halves; what the lower ones hold has no meaning.
+    static Bits rounded_bits(Vector value) {
         const Bits bits = reinterpret_cast<Bits>(value);
         const Bits nearest = bits + 0x7fffu + ((bits >> 16) & 1u);
-        const Bits rounded = value != value ? bits | 0x400000u : nearest;
+        return value != value ? bits | 0x400000u : nearest;
+    }
+    static void store_rounded(Vector value, Bf16* to) {
+        const Bits rounded = rounded_bits(value);
         unsigned lanes[kWidth];
         __builtin_memcpy(lanes, &rounded, sizeof(lanes));
         for (int i = 0; i < kWidth; ++i) to[i].bits = static_cast<std::uint16_t>(lanes[i] >> 16);
@@ -132,7 +135,34 @@ struct VectorKernel {
         }
     }
 
-    static constexpr LayerKernel table() { return {kPoints, kOutputs, multiply, multiply_bf16, blend}; }
+    static_assert(kVectors == 2, "a rounded strip is pairs of a number of the first vector and the second");
+
+    static void blend_bf16(std::int64_t num_rows, const Bf16* const* rows, const float* weights,
+                           const float* biases, std::int64_t offset, std::int64_t size, float* blend) {
+        for (std::int64_t o = 0; o < size; o += kOutputs) {
+            Vector first = load(biases + offset + o), second = load(biases + offset + o + kWidth);
+            for (std::int64_t t = 0; t < num_rows; ++t) {
+                const Vector weight = weights[t] - Vector{};
+                const Bits pairs = load_pairs(rows[t] + offset + o);
+                first += weight * first_of(pairs);
+                second += weight * second_of(pairs);
+            }
+            store(first, blend + o);
+            store(second, blend + o + kWidth);
+        }
+    }
+
+    static void round_row(std::int64_t size, const float* row, Bf16* rounded) {
+        for (std::int64_t o = 0; o < size; o += kOutputs) {
+            const Bits first = rounded_bits(load(row + o)), second = rounded_bits(load(row + o + kWidth));
+            const Bits pairs = (first >> 16) | (second & 0xffff0000u);
+            __builtin_memcpy(rounded + o, &pairs, sizeof(pairs));
+        }
+    }
+
+    static constexpr LayerKernel table() {
+        return {kPoints, kOutputs, multiply, multiply_bf16, blend, blend_bf16, round_row};
+    }
 };
 
 }  // namespace

@@ -58,9 +58,10 @@ struct PairKernel {
 
 }  // namespace
 
-const LayerKernel kAvx512Bf16LayerKernel = {PairKernel::kPoints, PairKernel::kOutputs,
+const LayerKernel kAvx512Bf16LayerKernel = {PairKernel::kPoints,        PairKernel::kOutputs,
                                             PairKernel::Fp32::multiply, PairKernel::multiply_bf16,
-                                            PairKernel::Fp32::blend};
+                                            PairKernel::Fp32::blend,    PairKernel::Fp32::blend_bf16,
+                                            PairKernel::Fp32::round_row};
 
 }  // namespace jiff
 

@@ -84,28 +84,30 @@ PointFunction joined(PointFunction body, PointFunction face, const FaceArea& are
                 outside.add(i, point);
                 continue;
             }
-            const float share = area.mesh ? 1.0f : border_share(area.region, point[0], point[1]);
+            const float share = border_share(area.region, point[0], point[1]);
             (share < 1.0f ? border : inside).add(i, point);
             if (share < 1.0f) shares.push_back(share);
         }
+        // The face's answers, or with a mesh what is left of them at a distance from it.
+        const auto answer = [&](const Selection& at, std::vector<float> of_body) {
+            auto of_face = at.ask(face, num_channels);
+            if (!area.mesh || at.rows.empty()) return of_face;
+            const auto distances = distances_cm(area, at.points);
+            blend_face(area.region, at.points.data(), static_cast<std::int64_t>(at.rows.size()), num_channels,
+                       of_face.data(), distances.data(), of_body.data());
+            return of_body;
+        };
         outside.put_back(outside.ask(body, num_channels), num_channels, answers);
 
         auto passing = border.ask(body, num_channels);
-        const auto to_face = border.ask(face, num_channels);
+        const auto to_face = answer(border, passing);
         for (std::size_t i = 0; i < passing.size(); ++i) {
             passing[i] = mixed(passing[i], to_face[i], shares[i / num_channels], num_channels == 1);
         }
         border.put_back(passing, num_channels, answers);
 
-        auto of_face = inside.ask(face, num_channels);
-        if (area.mesh && !inside.rows.empty()) {
-            auto blended = inside.ask(body, num_channels);
-            const auto distances = distances_cm(area, inside.points);
-            blend_face(area.region, inside.points.data(), static_cast<std::int64_t>(inside.rows.size()),
-                       num_channels, of_face.data(), distances.data(), blended.data());
-            of_face = std::move(blended);
-        }
-        inside.put_back(of_face, num_channels, answers);
+        const auto within = area.mesh ? inside.ask(body, num_channels) : std::vector<float>();
+        inside.put_back(answer(inside, within), num_channels, answers);
     };
 }
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from .face_detection import STAGES as FACE_STAGES
 from .face_detection import STORE as FACE_STORE
 from .face_detection import FaceStage, face_graph, face_provenance, load_face_weights, reference_scores
 from .formats import ONNX_ALONE, FormatOptions, with_variants
+from .head_graphs import add_head_graphs, head_entries
 from .heads import HEADS_FILE, describe_head, pack_heads
 from .nets import ColorNet, ShapeNet
 from .onnx_graph import Store
@@ -39,6 +42,9 @@ from .verify import Example, compile_graph, installed_engines
 MODNET_LICENSE_FILE = "LICENSE-MODNet.txt"
 FACE_LICENSE_FILE = "LICENSE-facenet-pytorch.txt"
 FACE_PHOTOGRAPH_SIZE_PX = 512
+
+Judge = Callable[[Path], Mapping[str, "str | None"]]
+"""Of a bundle, by file of a graph: why its form in 8 bits must not be used, or None."""
 
 Check = Callable[[Path], None]
 """Looks at an assembled bundle before it takes its place, and raises an `ExportError` to keep it out."""
@@ -145,6 +151,8 @@ def build_bundle(options: BuildOptions) -> list[ExportedGraph]:
         graphs.append(_export_segmentation(options.segmentation, options.photographs, options.store))
         segment = _segmenter(graphs[0].model)
         pictures = [cut_out(picture, segment, SEGMENTATION_SIZE_PX) for picture in pictures]
+    if not options.verify:
+        pictures = []  # nobody asks what torch makes of them
     for name, trained in (("shape_encoder", shape), ("color_encoder", color)):
         graphs.append(_export_encoder(name, trained, pictures, frame, options.store))
     heads = {"shape": shape.network.head, "color": color.network.head}
@@ -171,8 +179,11 @@ def build_bundle(options: BuildOptions) -> list[ExportedGraph]:
         graphs += faces.graphs
     files |= licenses
     if options.face is not None:
-        graphs += add_face_parts(manifest, files, options.face, options.photographs, options.store)
-    graphs = _completed(manifest, files, graphs, options.formats, options.verify)
+        graphs += add_face_parts(
+            manifest, files, options.face, options.photographs, options.store, options.verify
+        )
+    graphs = _with_forms(manifest, files, graphs, options.formats, options.store)
+    graphs = _completed(manifest, files, graphs, options.verify)
     write_bundle(options.out, manifest, files, options.check)
     return graphs
 
@@ -204,8 +215,9 @@ def extend_bundle(
         files |= faces.files()
         graphs += faces.graphs
     if face is not None:
-        graphs += add_face_parts(manifest, files, face, photographs, store)
-    graphs = _completed(manifest, files, graphs, formats, verify)
+        graphs += add_face_parts(manifest, files, face, photographs, store, verify)
+    graphs = _with_forms(manifest, files, graphs, formats, store)
+    graphs = _completed(manifest, files, graphs, verify)
     write_bundle(bundle, manifest, files, check)
     return graphs
 
@@ -215,6 +227,8 @@ def add_formats(
     formats: FormatOptions,
     examples: Mapping[str, Sequence[Example]] | None,
     check: Check | None = None,
+    judge: Judge | None = None,
+    store: Store = "fp16",
 ) -> list[ExportedGraph]:
     """Adds other forms of all its graphs to a bundle that exists, made of its ONNX files.
 
@@ -222,6 +236,10 @@ def add_formats(
     ----------
     examples
         By file of a graph, to verify with; None: nothing is verified.
+    judge
+        Says which forms in 8 bits are left out; needed for these, as `examples` are.
+    store
+        How the weights of the heads' graphs lie on disk.
 
     Raises
     ------
@@ -230,6 +248,9 @@ def add_formats(
     """
     formats.check()
     manifest, files = read_bundle(bundle)
+    if formats.heads:
+        for head in head_entries(manifest):  # made anew
+            head.pop("graph", None)
     graphs = [
         ExportedGraph(
             name=Path(entry["file"]).stem,
@@ -241,27 +262,70 @@ def add_formats(
         )
         for entry in graph_entries(manifest)
     ]
+    if formats.wants_int8:
+        if not examples or judge is None:
+            raise BundleError("8 bits are chosen by what photographs become; leave out --no-verify")
+        for entry in graph_entries(manifest):  # those there are judged anew
+            entry["variants"] = [v for v in entry.get("variants", []) if v["precision"] != "int8"]
     known = {entry["file"]: entry.copy() for entry in graph_entries(manifest)}
-    graphs = _completed(manifest, files, graphs, formats, examples is not None)
+    graphs = _with_forms(manifest, files, graphs, formats, store)
+    if formats.wants_int8 and judge is not None:
+        graphs = _without_strays(manifest, files, graphs, judge)
+    graphs = _completed(manifest, files, graphs, examples is not None)
     for entry in graph_entries(manifest):  # what an export measured against torch stays
-        entry |= {key: value for key, value in known[entry["file"]].items() if key.startswith("max_")}
+        kept = known.get(entry["file"], {})
+        entry |= {key: value for key, value in kept.items() if key.startswith("max_")}
     write_bundle(bundle, manifest, files, check)
     return graphs
+
+
+def _with_forms(
+    manifest: dict[str, Any],
+    files: dict[str, bytes],
+    graphs: list[ExportedGraph],
+    formats: FormatOptions,
+    store: Store,
+) -> list[ExportedGraph]:
+    """Adds the heads' graphs, where they are asked for, and every graph's other forms."""
+    if formats.heads:
+        heads = add_head_graphs(manifest, files, store)
+        files.update({graph.file: graph.model for graph in heads})
+        graphs = [*graphs, *heads]
+    return with_variants(graphs, formats)
 
 
 def _completed(
     manifest: dict[str, Any],
     files: dict[str, bytes],
-    graphs: Sequence[ExportedGraph],
-    formats: FormatOptions,
+    graphs: list[ExportedGraph],
     verify: bool,
 ) -> list[ExportedGraph]:
-    """Makes the other forms, verifies, and writes both into the manifest."""
-    graphs = with_variants(graphs, formats)
+    """Verifies, and writes the forms and what they were found to be into the manifest."""
     if verify:
         graphs = verify_graphs(graphs)
     describe_results(manifest, files, graphs)
     return graphs
+
+
+def _without_strays(
+    manifest: dict[str, Any], files: dict[str, bytes], graphs: list[ExportedGraph], judge: Judge
+) -> list[ExportedGraph]:
+    """Leaves out the forms in 8 bits that `judge` has something against."""
+    with tempfile.TemporaryDirectory() as scratch:
+        trial, trial_files = copy.deepcopy(manifest), dict(files)
+        describe_results(trial, trial_files, graphs)
+        write_bundle(Path(scratch) / "bundle", trial, trial_files)
+        reasons = judge(Path(scratch) / "bundle")
+    for file, reason in reasons.items():
+        _log.info("%s in 8 bits: %s", file, "kept" if reason is None else f"left out, {reason}")
+    left_out = {file for file, reason in reasons.items() if reason is not None}
+    return [
+        replace(
+            graph,
+            variants=tuple(v for v in graph.variants if v.precision != "int8" or graph.file not in left_out),
+        )
+        for graph in graphs
+    ]
 
 
 def _export_segmentation(path: Path, photographs: Sequence[Path], store: Store) -> ExportedGraph:

@@ -35,6 +35,7 @@ from .published import (
     published_color,
     published_face_shape,
     published_fine_color,
+    published_provenance,
     published_shape,
 )
 from .torch_file import check_tensors, read_dictionary
@@ -42,7 +43,9 @@ from .torch_file import check_tensors, read_dictionary
 _FIELDS: dict[str, type] = {"kind": str, "config": dict, "model": dict, "step": int, "provenance": str}
 
 
-NetworkT = TypeVar("NetworkT", ShapeNet, ColorNet, FaceShapeNet, FineColorNet, FaceRegressor)
+NetworkT = TypeVar(
+    "NetworkT", ShapeNet, ColorNet, FaceShapeNet, FineColorNet, FaceRegressor, PublishedFaceRegressor
+)
 
 
 @dataclass(frozen=True)
@@ -127,32 +130,36 @@ def load_fine_color(path: Path) -> TrainedNetwork[FineColorNet]:
     )
 
 
-def load_face_regressor(path: Path) -> TrainedNetwork[FaceRegressor]:
-    """A face regressor checkpoint. Raises `CheckpointError`, which names the file and what is wrong."""
+def load_face_regressor(
+    path: Path,
+) -> TrainedNetwork[FaceRegressor] | TrainedNetwork[PublishedFaceRegressor]:
+    """A face regressor checkpoint, or that of Deep3DFaceReconstruction: `{"net_recon": state_dict, ...}`, or
+    one flat state dictionary whose names begin with `net_recon.`.
+
+    Raises `CheckpointError`, which names the file and what is wrong with it.
+    """
+    content = read_dictionary(path)
+    if "kind" not in content:
+        network = _published_face_regressor(path, content)
+        return TrainedNetwork(network, None, published_provenance(path), PUBLISHED_LICENSE)
     return _load(
         path,
-        read_dictionary(path),
+        content,
         "face_regressor",
         lambda config, _: FaceRegressor(FaceRegressorConfig.from_dict(config)),
     )
 
 
-def load_published_face_regressor(path: Path) -> PublishedFaceRegressor:
-    """The checkpoint of Deep3DFaceReconstruction: `{"net_recon": state_dict, ...}`, or one flat state dict
-    whose names begin with `net_recon.`.
-
-    Raises
-    ------
-    CheckpointError
-        The file is no such checkpoint; the message names it and what is wrong.
-    """
-    content = read_dictionary(path)
+def _published_face_regressor(path: Path, content: dict[str, Any]) -> PublishedFaceRegressor:
     given = content.get("net_recon")
     if given is None:
         prefix = "net_recon."
         given = {name[len(prefix) :]: value for name, value in content.items() if name.startswith(prefix)}
     if not isinstance(given, dict) or not given:
-        raise CheckpointError(f"{path}: holds no 'net_recon', the face regressor's weights")
+        raise CheckpointError(
+            f"{path}: no face regressor: neither a checkpoint of this project nor the published one, which "
+            "has 'net_recon'"
+        )
     given = {name: value for name, value in given.items() if isinstance(value, Tensor)}
     network = PublishedFaceRegressor()
     wanted = {k: v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
@@ -166,7 +173,8 @@ def _published(
     path: Path, content: dict[str, Any], build: Callable[[PublishedWeights], NetworkT]
 ) -> TrainedNetwork[NetworkT]:
     weights = PublishedWeights.of(path, content)
-    return TrainedNetwork(build(weights), None, weights.provenance, PUBLISHED_LICENSE, weights.ignored)
+    provenance = published_provenance(path)
+    return TrainedNetwork(build(weights), None, provenance, PUBLISHED_LICENSE, weights.ignored)
 
 
 def _load(

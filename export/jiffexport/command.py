@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from .assemble import BuildOptions, add_formats, build_bundle, extend_bundle
-from .deployed import compare_engines, recorded_examples
+from .deployed import compare_engines, judge_int8, recorded_examples
 from .errors import ExportError
 from .exported_graph import ExportedGraph
 from .face_assembly import FaceSources
@@ -71,6 +71,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--sm", type=_list_of(int), default=(), help="compute capabilities of TensorRT engines, as 75,86,89"
     )
+    parser.add_argument(
+        "--heads", action="store_true", help="the implicit functions as graphs as well, beside their weights"
+    )
     parser.add_argument("--timing-cache", type=Path, help="file that TensorRT keeps its timings in")
     parser.add_argument(
         "--store", choices=("fp16", "fp32"), default="fp16", help="weights on disk, but a face detector's"
@@ -104,7 +107,11 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def build(arguments: argparse.Namespace) -> list[ExportedGraph]:
     photographs = tuple(arguments.photographs or example_photographs())
     formats = FormatOptions(
-        arguments.formats, arguments.precision, tuple(arguments.sm), arguments.timing_cache
+        arguments.formats,
+        arguments.precision,
+        tuple(arguments.sm),
+        arguments.timing_cache,
+        arguments.heads,
     )
     formats.check()
 
@@ -116,6 +123,11 @@ def build(arguments: argparse.Namespace) -> list[ExportedGraph]:
     if arguments.face_model is not None:
         face = FaceSources(
             arguments.face_model, arguments.face_regressor, arguments.face_shape, arguments.fine_color
+        )
+    if formats.wants_int8 and (arguments.shape or arguments.face_detection or face):
+        raise ExportError(
+            "8 bits are chosen by what photographs become, so they are added to a finished bundle: give "
+            "--out BUNDLE --formats onnx --precision int8 alone"
         )
     if arguments.shape is not None:
         return build_bundle(
@@ -137,7 +149,14 @@ def build(arguments: argparse.Namespace) -> list[ExportedGraph]:
         )
     if arguments.face_detection is None and face is None:
         examples = recorded_examples(arguments.out, photographs) if arguments.verify else None
-        return add_formats(arguments.out, formats, examples, final_check)
+        return add_formats(
+            arguments.out,
+            formats,
+            examples,
+            final_check,
+            lambda bundle: judge_int8(bundle, photographs),
+            arguments.store,
+        )
     return extend_bundle(
         arguments.out,
         photographs,
@@ -178,7 +197,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _asks_for_formats(arguments: argparse.Namespace) -> bool:
-    return tuple(arguments.formats) != ("onnx",) or tuple(arguments.precision) != ("fp32",)
+    plain = tuple(arguments.formats) == ("onnx",) and tuple(arguments.precision) == ("fp32",)
+    return arguments.heads or not plain
 
 
 def _list_of(kind: Callable[[str], _Value]) -> Callable[[str], tuple[_Value, ...]]:

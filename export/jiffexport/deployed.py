@@ -30,7 +30,9 @@ def compare_engines(bundle: Path, photographs: Sequence[Path]) -> None:
         With what `jiff verify` says is wrong.
     """
     _log.info("comparing reconstructions")
-    _jiffsdk("verify", os.fspath(bundle), "--photographs", *map(os.fspath, photographs))
+    report = _jiffsdk("verify", os.fspath(bundle), "--photographs", *map(os.fspath, photographs))
+    for line in json.loads(report)["notes"]:
+        _log.info("%s", line)
 
 
 def recorded_examples(bundle: Path, photographs: Sequence[Path]) -> dict[str, list[Example]]:
@@ -61,6 +63,20 @@ def recorded_examples(bundle: Path, photographs: Sequence[Path]) -> dict[str, li
             return _examples(dict(arrays))
 
 
+def judge_int8(bundle: Path, photographs: Sequence[Path]) -> dict[str, str | None]:
+    """What is wrong with a reconstruction if one graph alone computes in 8 bits, by its file; None: nothing.
+
+    Raises
+    ------
+    VerificationError
+        As `recorded_examples`.
+    """
+    _log.info("comparing reconstructions with one graph in 8 bits at a time")
+    given = ("--resolution", "256", "--photographs", *map(os.fspath, photographs))
+    answers: dict[str, str | None] = json.loads(_jiffsdk("verify", os.fspath(bundle), "--judge-int8", *given))
+    return answers
+
+
 def _examples(arrays: dict[str, np.ndarray]) -> dict[str, list[Example]]:
     """From keys `file|index|inputs or outputs|tensor`."""
     sides: dict[tuple[str, int], dict[str, dict[str, np.ndarray]]] = {}
@@ -74,7 +90,8 @@ def _examples(arrays: dict[str, np.ndarray]) -> dict[str, list[Example]]:
     return examples
 
 
-def _jiffsdk(*arguments: str) -> None:
+def _jiffsdk(*arguments: str) -> str:
+    """What it prints, as JSON where it prints anything."""
     if find_spec("jiffsdk") is None:
         raise VerificationError("reconstructions need jiffsdk: pip install jiffsdk, or give --no-verify")
     paths = [path for path in sys.path if path]
@@ -88,6 +105,4 @@ def _jiffsdk(*arguments: str) -> None:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         said = [line for line in lines if line.startswith("jiff: error: ")] or [f"jiffsdk: {lines[-1]}"]
         raise VerificationError(said[-1].removeprefix("jiff: error: "))
-    if done.stdout.strip():
-        for line in json.loads(done.stdout).get("notes", []):
-            _log.info("%s", line)
+    return done.stdout

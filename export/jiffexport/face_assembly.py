@@ -19,7 +19,7 @@ from .face_model import FaceModel, load_face_model
 from .face_regressor import export_face_regressor
 from .face_volumes import ExportedVolume, FaceMesh, export_color_volume, export_shape_volume
 from .heads import HEADS_FILE, Head, describe_head, describe_joint_head, pack_heads
-from .nets import FaceRegressorConfig, FaceShapeNet, FineColorNet
+from .nets import FaceShapeNet, FineColorNet
 from .onnx_graph import Store
 from .photographs import Segment, cut_out, encoder_input, load_square
 from .segmentation import IMAGE_SIZE_PX as SEGMENTATION_SIZE_PX
@@ -55,7 +55,12 @@ class FaceSources:
 
 
 def add_face_parts(
-    manifest: Manifest, files: Files, sources: FaceSources, photographs: Sequence[Path], store: Store
+    manifest: Manifest,
+    files: Files,
+    sources: FaceSources,
+    photographs: Sequence[Path],
+    store: Store,
+    verify: bool = True,
 ) -> list[ExportedGraph]:
     """Puts the face's parts into a bundle's manifest and files, in the place of older ones.
 
@@ -65,6 +70,8 @@ def add_face_parts(
         As `jiffexport.bundle.read_bundle` gives them; changed only when all went well.
     photographs
         Real inputs to verify the graphs with.
+    verify
+        Whether the graph of the large picture gets any, which takes torch a while.
 
     Returns
     -------
@@ -84,8 +91,9 @@ def add_face_parts(
         _check_coarse(manifest, fine.network, sources.fine_color)
 
     pictures = [load_square(path, PHOTOGRAPH_SIZE_PX) for path in photographs]
-    crops = _crops(manifest, files, pictures, model, regressor.network.config)
-    meshes = [fitted_mesh(crop, regressor.network, model) for crop in crops]
+    crop = regressor.network.config
+    crops = _crops(manifest, files, pictures, model, crop.side_m, crop.crop_size_px)
+    meshes = [fitted_mesh(face, regressor.network, model) for face in crops]
     coefficients = export_face_regressor(regressor, crops, store)
     volume = export_shape_volume(
         shape.network.volume, meshes, store, trained_provenance(shape.provenance, shape.step), shape.license
@@ -94,7 +102,7 @@ def add_face_parts(
     heads: dict[str, Head] = {"face_shape": shape.network.face_head}
     face: Manifest = {
         "model": {"file": MODEL_FILE, "license": model.license, "provenance": model.provenance},
-        "regressor": coefficients.manifest_entry() | {"side_m": regressor.network.config.side_m},
+        "regressor": coefficients.manifest_entry() | {"side_m": crop.side_m},
         "region_margin": REGION_MARGIN,
         "shape": {
             "volume": volume.manifest_entry(),
@@ -104,7 +112,7 @@ def add_face_parts(
     }
     sections: Manifest = {"face": face}
     if fine is not None:
-        encoder = _export_fine_encoder(fine, pictures, _segmenter(manifest, files), store)
+        encoder = _export_fine_encoder(fine, pictures if verify else [], _segmenter(manifest, files), store)
         color_volume = _export_color_volume(fine, meshes, store)
         graphs += [encoder, *color_volume.graphs.values()]
         sections["fine_color"] = _describe_fine_color(fine.network, encoder)
@@ -162,7 +170,8 @@ def _crops(
     files: Files,
     pictures: Sequence[np.ndarray],
     model: FaceModel,
-    config: FaceRegressorConfig,
+    side_m: float,
+    crop_size_px: int,
 ) -> list[np.ndarray]:
     if "face_detection" not in manifest:
         raise BundleError("the face's parts need a face detector in the bundle; give --face-detection")
@@ -170,7 +179,7 @@ def _crops(
     detect = compile_graph(files[stage["file"]], installed_engines()[0])
     num_windows = stage["inputs"]["image"][0]
     rgb = [np.ascontiguousarray(picture[..., :3]) for picture in pictures]
-    return real_crops(rgb, detect, num_windows, model, config.side_m, config.crop_size_px)
+    return real_crops(rgb, detect, num_windows, model, side_m, crop_size_px)
 
 
 def _segmenter(manifest: Manifest, files: Files) -> Segment | None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from .face_model import Coefficients, FaceModel
 from .face_volumes import FaceMesh
-from .nets import FaceRegressor
+from .nets import FaceRegressor, PublishedFaceRegressor
 from .nets.face_regressor import project
 from .photographs import normalize
 from .verify import RunGraph
@@ -75,7 +75,9 @@ def cut_face(
     return np.asarray(crop)
 
 
-def fitted_mesh(crop: NDArray[np.uint8], regressor: FaceRegressor, model: FaceModel) -> FaceMesh:
+def fitted_mesh(
+    crop: NDArray[np.uint8], regressor: FaceRegressor | PublishedFaceRegressor, model: FaceModel
+) -> FaceMesh:
     """The mesh that the regressor sees in a crop, placed as a standing person's face, in its albedo."""
     with torch.no_grad():
         values = regressor.inference(torch.from_numpy(normalize(crop)))["coefficients"].double()

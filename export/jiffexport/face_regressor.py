@@ -8,7 +8,7 @@ import numpy as np
 
 from .checkpoint import TrainedNetwork
 from .exported_graph import ExportedGraph, exported, trained_provenance
-from .nets import FaceRegressor
+from .nets import FaceRegressor, PublishedFaceRegressor
 from .onnx_graph import Store
 from .photographs import normalize
 from .to_onnx import encoder_to_onnx, reference_features
@@ -19,7 +19,9 @@ TOLERANCE: dict[Store, float] = {"fp32": 1e-4, "fp16": 5e-3}
 
 
 def export_face_regressor(
-    trained: TrainedNetwork[FaceRegressor], pictures: Sequence[np.ndarray], store: Store
+    trained: TrainedNetwork[FaceRegressor] | TrainedNetwork[PublishedFaceRegressor],
+    pictures: Sequence[np.ndarray],
+    store: Store,
 ) -> ExportedGraph:
     """Export and verify.
 

@@ -14,13 +14,17 @@ import torch
 from .errors import ExportError
 from .exported_graph import ExportedGraph, Variant
 from .onnx_graph import Precision, finish
-from .passes import compute_in_fp16
+from .passes import compute_in_fp16, compute_in_int8, count_multiply_adds, measure_ranges
 from .to_tensorrt import Builder, check_request, installed_builder, is_buildable, to_tensorrt
 from .to_torchscript import to_torchscript
+from .verify import compile_graph
 
 Format = Literal["onnx", "torchscript", "tensorrt"]
 FORMATS: tuple[Format, ...] = ("onnx", "torchscript", "tensorrt")
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+
+LEAST_INT8_MULTIPLY_ADDS = 1e8
+"""Graphs whose convolutions do less are left as they are: they take no time."""
 
 _log = logging.getLogger("jiffexport")
 
@@ -35,6 +39,8 @@ class FormatOptions:
         Of the GPUs that TensorRT engines are built for, as 75 for 7.5.
     timing_cache
         See `to_tensorrt`.
+    heads
+        Whether the implicit functions become graphs, too.
 
     Raises
     ------
@@ -46,6 +52,7 @@ class FormatOptions:
     precisions: tuple[Precision, ...] = ("fp32",)
     compute_capabilities: tuple[int, ...] = ()
     timing_cache: Path | None = None
+    heads: bool = False
 
     def __post_init__(self) -> None:
         for what, given, known in (
@@ -61,6 +68,10 @@ class FormatOptions:
         if "tensorrt" not in self.formats:
             return None
         return check_request(self.compute_capabilities, self.precisions, installed_builder())
+
+    @property
+    def wants_int8(self) -> bool:
+        return "onnx" in self.formats and "int8" in self.precisions
 
 
 ONNX_ALONE = FormatOptions()
@@ -80,7 +91,11 @@ def with_variants(graphs: Sequence[ExportedGraph], options: FormatOptions) -> li
 
 def _variants(graph: ExportedGraph, options: FormatOptions, builder: Builder | None) -> list[Variant]:
     made = []
+    if options.wants_int8:
+        made += _int8_variants(graph)
     for precision in options.precisions:
+        if precision == "int8":
+            continue  # of ONNX alone
         model = onnx.load_from_string(graph.model)
         if precision == "fp16":
             model = finish(compute_in_fp16(model), graph.name)
@@ -105,3 +120,16 @@ def _variants(graph: ExportedGraph, options: FormatOptions, builder: Builder | N
             file = engine.file(graph.name, precision)
             made.append(Variant("tensorrt", precision, file, engine.content, details))
     return made
+
+
+def _int8_variants(graph: ExportedGraph) -> list[Variant]:
+    """One, or none for a graph that does too little."""
+    model = onnx.load_from_string(graph.model)
+    if count_multiply_adds(model) < LEAST_INT8_MULTIPLY_ADDS:
+        return []
+    _log.info("%s: measuring ranges for 8 bits", graph.name)
+    ranges = measure_ranges(
+        model, lambda content: compile_graph(content, "onnxruntime"), [each.inputs for each in graph.examples]
+    )
+    content = finish(compute_in_int8(model, ranges), graph.name).SerializeToString()
+    return [Variant("onnx", "int8", f"{graph.name}.int8.onnx", content)]

@@ -16,8 +16,8 @@ IR_VERSION = 8
 Store = Literal["fp16", "fp32"]
 """How weights lie on disk. Graphs compute in float32 either way."""
 
-Precision = Literal["fp32", "fp16"]
-"""What a graph computes in."""
+Precision = Literal["fp32", "fp16", "int8"]
+"""What a graph computes in; int8: its convolutions, where that keeps the surface."""
 
 
 def rename_values(model: onnx.ModelProto, names: dict[str, str]) -> onnx.ModelProto:

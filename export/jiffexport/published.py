@@ -103,12 +103,6 @@ class PublishedWeights:
         return cls(path, tensors, tuple(f"{group} ({number})" for group, number in dropped.items()))
 
     @property
-    def provenance(self) -> str:
-        """Where the weights come from, in one sentence."""
-        digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
-        return f"Weights in the published layout: {self.path.name} (sha256 {digest})."
-
-    @property
     def has_face(self) -> bool:
         return any(_FACE.search(name) for name in self.tensors)
 
@@ -157,6 +151,12 @@ class PublishedWeights:
         if indices != list(range(len(indices))) or len(indices) < 2:
             raise CheckpointError(f"{self.path}: layers {prefix}0, {prefix}1, ... are not all there")
         return tuple(self.shape(f"{prefix}{i}.weight")[0] for i in indices)
+
+
+def published_provenance(path: Path) -> str:
+    """Where the weights come from, in one sentence."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return f"Weights in the published layout: {path.name} (sha256 {digest})."
 
 
 def published_shape(weights: PublishedWeights) -> ShapeNet:

@@ -20,6 +20,7 @@ from typing import Protocol
 import numpy as np
 import onnx
 import torch
+from onnx import helper
 from torch import Tensor, nn
 
 from .onnx_graph import OPSET, Store, finish
@@ -57,10 +58,9 @@ def encoder_to_onnx(
         Opset 18, static shapes, input `image`, outputs named as in the dictionary. Batch norms that follow
         a convolution are folded into it.
     """
-    module = _Inference(encoder).eval()
-    with torch.no_grad():
-        output_names = list(encoder.inference(torch.zeros(image_shape)))
-    return module_to_onnx(module, {"image": image_shape}, output_names, name, store)
+    module = _Inference(encoder)
+    traced = _traced(module, {"image": image_shape})
+    return _finished(traced, {"image": image_shape}, module.output_names, name, store)
 
 
 def module_to_onnx(
@@ -79,6 +79,11 @@ def module_to_onnx(
     output_names
         In the order of the outputs.
     """
+    return _finished(_traced(module, input_shapes), input_shapes, output_names, name, store)
+
+
+def _traced(module: nn.Module, input_shapes: Mapping[str, tuple[int, ...]]) -> onnx.ModelProto:
+    """What torch makes of one run; the outputs have names of its own."""
     inputs = tuple(torch.zeros(shape) for shape in input_shapes.values())
     buffer = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
@@ -91,9 +96,22 @@ def module_to_onnx(
             dynamo=False,
             opset_version=OPSET,
             input_names=list(input_shapes),
-            output_names=list(output_names),
         )
-    model = with_static_shapes(onnx.load_from_string(buffer.getvalue()), dict(input_shapes))
+    return onnx.load_from_string(buffer.getvalue())
+
+
+def _finished(
+    traced: onnx.ModelProto,
+    input_shapes: Mapping[str, tuple[int, ...]],
+    output_names: Sequence[str],
+    name: str,
+    store: Store,
+) -> onnx.ModelProto:
+    """With names, static shapes and folded constants."""
+    for value, output_name in zip(traced.graph.output, output_names, strict=True):
+        traced.graph.node.append(helper.make_node("Identity", [value.name], [output_name]))
+        value.name = output_name
+    model = with_static_shapes(traced, dict(input_shapes))
     model = fold_constants(stage_norms(model))
     if store == "fp16":
         model = store_weights_fp16(model)
@@ -112,11 +130,14 @@ def reference_features(encoder: Encoder, images: list[np.ndarray]) -> list[Examp
 
 
 class _Inference(nn.Module):
-    """`inference` as `forward`, with the tensors in order instead of by name."""
+    """`inference` as `forward`, with the tensors in order; their names are known after a run."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder = encoder
+        self.output_names: list[str] = []
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.encoder.inference(image).values())
+        outputs = self.encoder.inference(image)
+        self.output_names = list(outputs)
+        return tuple(outputs.values())

@@ -26,6 +26,9 @@ from .verify import EngineReport, Example, installed_engines
 _ON_GPUS_ONLY = ("torchscript", "fp16")
 """What no engine runs on a CPU in bearable time: torch convolves float16 there in a scalar loop."""
 
+_TOLERANCE = {"fp32": TOLERANCE["fp32"], "fp16": TOLERANCE["fp16"], "int8": 0.5}
+"""Largest relative error; what 8 bits do to the surface has been judged before."""
+
 _log = logging.getLogger("jiffexport")
 
 
@@ -54,7 +57,7 @@ def _verified(graph: ExportedGraph, process: _CleanProcess) -> ExportedGraph:
 def _verified_variant(graph: ExportedGraph, variant: Variant, process: _CleanProcess) -> Variant:
     if not installed_engines(variant.format) or (variant.format, variant.precision) == _ON_GPUS_ONLY:
         return variant
-    tolerance = max(graph.tolerance, TOLERANCE["fp32" if variant.precision == "fp32" else "fp16"])
+    tolerance = max(graph.tolerance, _TOLERANCE[variant.precision])
     name = f"{graph.name} ({variant.format} {variant.precision})"
     reports = process.verify(name, variant.format, variant.content, graph.examples, tolerance)
     _log.info("%s verified: %.1e", name, max(report.max_rel_error for report in reports))

@@ -38,6 +38,7 @@ def add_commands(commands: Any, default_bundle: str) -> None:
         "verify", help="compare the graphs and reconstructions of a bundle between all engines that run here"
     )
     verify.add_argument("--record", type=Path, help=argparse.SUPPRESS)  # what the exporter verifies with
+    verify.add_argument("--judge-int8", action="store_true", help=argparse.SUPPRESS)  # what it leaves out
     verify.set_defaults(run=_verify)
 
     bench = commands.add_parser("bench", help="latency of a bundle's graphs on all engines that run here")
@@ -78,15 +79,18 @@ def _verify(parsed: argparse.Namespace) -> None:
         seen, _ = verification.record(parsed.bundle, photographs, parsed.resolution)
         np.savez(parsed.record, **_flat(verification.with_noise(parsed.bundle, seen)))
         return
+    if parsed.judge_int8:
+        print(json.dumps(verification.judge_int8(parsed.bundle, photographs, parsed.resolution)))
+        return
     report = verification.verify(parsed.bundle, photographs, parsed.resolution)
     if parsed.json:
         print(json.dumps(asdict(report)))
         return
-    print(f"{'graph':24} {'engine':30} {'inputs':11}  max error  relative   ms here")
+    print(f"{'graph':24} {'engine':30} {'inputs':11}  max error  relative       rms   ms here")
     for graph in report.graphs:
         engine = f"{graph.engine} {graph.device} {graph.precision}"
-        errors = f"{graph.max_abs_error:9.1e} {graph.max_rel_error:9.1e} {graph.ms:9.1f}"
-        print(f"{graph.graph:24} {engine:30} {graph.inputs:11}  {errors}")
+        errors = f"{graph.max_abs_error:9.1e} {graph.max_rel_error:9.1e} {graph.rms_rel_error:9.1e}"
+        print(f"{graph.graph:24} {engine:30} {graph.inputs:11}  {errors} {graph.ms:9.1f}")
     for surface in report.surfaces:
         engine = f"{surface.engine} {surface.device} {surface.precision}"
         print(

@@ -11,7 +11,7 @@ from .errors import OptionError
 RESOLUTIONS = tuple(range(32, 1025, 32))
 DEVICES = ("cpu", "cuda")
 FACE_CHOICES = ("auto", "off")
-FACE_BLENDS = ("region", "distance")
+FACE_BLENDS = ("distance", "region")
 PRECISIONS = ("auto", "fp32", "bf16")
 
 
@@ -48,8 +48,8 @@ class ReconstructionOptions:
         ``"auto"``: the face shapes the mesh where the bundle has a face and the photograph shows one; what
         came of it is in `Reconstruction.face`. ``"off"``: the body head alone.
     face_blend : str
-        ``"region"``: in the rectangle around the face its head answers alone, but for a narrow border.
-        ``"distance"``: by a share that falls with the distance from the fitted face.
+        How the face's head joins the body's in the rectangle around the face. ``"distance"``: by a share that
+        falls with the distance from the fitted face. ``"region"``: it answers alone, but for a narrow border.
 
     Raises
     ------
@@ -62,7 +62,7 @@ class ReconstructionOptions:
     dense: bool = False
     silhouette_dilation_px: int = 8
     face: str = "auto"
-    face_blend: str = "region"
+    face_blend: str = "distance"
 
     def __post_init__(self) -> None:
         resolution = _whole_number("resolution", self.resolution)
@@ -95,9 +95,9 @@ class EngineOptions:
     device : str
         ``"cpu"`` or ``"cuda"``.
     precision : str
-        What the networks compute in: ``"fp32"``, ``"fp16"`` or ``"bf16"``. Which of them an engine has on a
-        device is in docs/export.md; one that it has not is an error. The heads run on the CPU beside the
-        engine; `Reconstructor` says in what.
+        What the networks compute in: ``"fp32"``, ``"fp16"``, ``"bf16"`` or ``"int8"``. Which of them an
+        engine has on a device is in docs/export.md; one that it has not is an error. The heads run on the
+        CPU beside the engine; `Reconstructor` says in what.
 
     Raises
     ------

@@ -1,7 +1,9 @@
 """The implicit function point by point: sample, then the skip-concatenated MLP, in float64.
 
-In bf16 weights and inputs of every product are rounded first, but for those of map features. The depth and
-its weight are each the sum of two rounded numbers, whose small parts are not multiplied with each other.
+In bf16 weights and inputs of every product are rounded first, but for those of map features: there the
+product is made texel by texel and then rounded, for all maps of one size together, and what is sampled is
+the product. The depth and its weight are each the sum of two rounded numbers, whose small parts are not
+multiplied with each other.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +28,7 @@ def query(
 ) -> NDArray[np.float64]:
     """Evaluate points (N, 3) with features of their own (N, P); returns (N, num_outputs)."""
     raw = raw_channels(maps, points, depth_scale, point_features)
-    multiply = product(precision, sum(feature_map.shape[1] for feature_map in maps), raw.shape[1] - 1)
+    multiply = product(precision, maps, points, raw.shape[1] - 1)
     hidden = leaky_layers(layers[:-1], raw, np.zeros((len(points), 0)), multiply)
     return valid(activated(multiply(layers[-1], hidden, raw), activation), points)
 
@@ -41,7 +43,7 @@ def activations(
 ) -> NDArray[np.float64]:
     """What the first `num_layers` layers make of points (N, 3): (N, width)."""
     raw = raw_channels(maps, points, depth_scale, None)
-    multiply = product(precision, raw.shape[1] - 1, raw.shape[1] - 1)
+    multiply = product(precision, maps, points, raw.shape[1] - 1)
     return valid(leaky_layers(layers[:num_layers], raw, np.zeros((len(points), 0)), multiply), points)
 
 
@@ -69,9 +71,35 @@ def rounded_to_bf16(values: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.ldexp(np.round(mantissa * 256) / 256, exponent)
 
 
-def product(precision: str, num_mapped: int, depth_channel: int | None) -> Product:
-    """One layer in `precision`. The first `num_mapped` channels of raw are map features, the one at
+def sample_folded(
+    weight: NDArray[np.floating], maps: Sequence[NDArray[np.floating]], points: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """weight (out, C) times the maps' features, rounded texel by texel, at points (N, 3): (N, out)."""
+    sums = np.zeros((len(points), len(weight)))
+    starts = np.cumsum([0, *(feature_map.shape[1] for feature_map in maps)])
+    for size in dict.fromkeys(feature_map.shape[2:] for feature_map in maps):
+        folded = sum(
+            np.einsum(
+                "oc,bcyx->boyx",
+                weight[:, start : start + feature_map.shape[1]].astype(np.float64),
+                feature_map,
+            )
+            for start, feature_map in zip(starts, maps, strict=False)
+            if feature_map.shape[2:] == size
+        )
+        sums += sample_features(rounded_to_bf16(np.asarray(folded)), points[:, :2])
+    return sums
+
+
+def product(
+    precision: str,
+    maps: Sequence[NDArray[np.floating]],
+    points: NDArray[np.floating],
+    depth_channel: int | None,
+) -> Product:
+    """One layer in `precision`. The first channels of raw are the features of `maps` at `points`, the one at
     `depth_channel` is the depth."""
+    num_mapped = sum(feature_map.shape[1] for feature_map in maps)
     if precision == "fp32":
         return linear
 
@@ -80,10 +108,10 @@ def product(precision: str, num_mapped: int, depth_channel: int | None) -> Produ
     ) -> NDArray[np.float64]:
         weight, bias = layer
         inputs = np.concatenate([hidden, raw], axis=1)
-        exact = np.zeros(inputs.shape[1], bool)
-        exact[hidden.shape[1] : hidden.shape[1] + num_mapped] = True
-        sums = inputs[:, exact] @ weight.T[exact].astype(np.float64) + bias
-        sums += rounded_to_bf16(inputs[:, ~exact]) @ rounded_to_bf16(weight.T[~exact])
+        mapped = np.zeros(inputs.shape[1], bool)
+        mapped[hidden.shape[1] : hidden.shape[1] + num_mapped] = True
+        sums = sample_folded(weight[:, mapped], maps, points) + bias
+        sums += rounded_to_bf16(inputs[:, ~mapped]) @ rounded_to_bf16(weight.T[~mapped])
         if depth_channel is not None:
             depth, of_depth = (each[hidden.shape[1] + depth_channel] for each in (inputs.T, weight.T))
             lost = [rounded_to_bf16(each - rounded_to_bf16(each)) for each in (depth, of_depth)]

@@ -28,11 +28,10 @@ def query(
     raw_2d = raw_channels(maps, points, depth_scale, point_features)
     raw_3d = sample_volume(volume, cube_coordinates(scale, offset, points))
     nothing = np.zeros((len(points), 0))
-    num_mapped, depth = sum(feature_map.shape[1] for feature_map in maps), raw_2d.shape[1] - 1
-    multiply = product(precision, num_mapped, depth)
+    multiply = product(precision, maps, points, raw_2d.shape[1] - 1)
     start = [
         leaky_layers(branch_2d, raw_2d, nothing, multiply),
-        leaky_layers(branch_3d, raw_3d, nothing, product(precision, 0, None)),
+        leaky_layers(branch_3d, raw_3d, nothing, product(precision, [], points, None)),
     ]
     raw = np.concatenate([raw_2d, raw_3d], axis=1)
     hidden = leaky_layers(joint[:-1], raw, np.concatenate(start, axis=1), multiply)

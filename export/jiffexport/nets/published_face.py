@@ -8,6 +8,7 @@ Module names follow it: `backbone.*` and `final_layers.0` to `.6` for 80 identit
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,14 @@ SIDE_M = 0.22
 """Side of the crop on the mean face: 224 pixels are 2.2 decimetres at the camera's focus to within 0.4 %."""
 
 _FOCAL_PX, _CAMERA_DM, _CENTER_PX = 1015.0, 10.0, 112.0
+
+
+@dataclass(frozen=True)
+class PublishedFaceRegressorConfig:
+    """What the crop must be; see `FaceRegressorConfig`."""
+
+    crop_size_px: int = CROP_SIZE_PX
+    side_m: float = SIDE_M
 
 
 class Bottleneck(nn.Module):
@@ -74,6 +83,7 @@ class PublishedFaceRegressor(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.config = PublishedFaceRegressorConfig()
         self.backbone = ResNet50()
         self.final_layers = nn.ModuleList(nn.Conv2d(2048, width, 1) for width in HEAD_WIDTHS)
 

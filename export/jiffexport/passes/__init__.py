@@ -1,8 +1,18 @@
-"""Graph passes: each takes an ONNX model and returns another that computes the same."""
+"""Graph passes: each takes an ONNX model and returns another that computes the same, or nearly."""
 
 from .constants import fold_constants, with_static_shapes
 from .half import compute_in_fp16
+from .quantize import compute_in_int8, count_multiply_adds, measure_ranges
 from .staged_norms import stage_norms
 from .storage import store_weights_fp16
 
-__all__ = ["compute_in_fp16", "fold_constants", "stage_norms", "store_weights_fp16", "with_static_shapes"]
+__all__ = [
+    "compute_in_fp16",
+    "compute_in_int8",
+    "count_multiply_adds",
+    "fold_constants",
+    "measure_ranges",
+    "stage_norms",
+    "store_weights_fp16",
+    "with_static_shapes",
+]

@@ -101,7 +101,8 @@ def create(
     device : str
         ``"cpu"`` or ``"cuda"``.
     precision : str
-        What the networks compute in: ``"fp32"``, ``"fp16"`` or ``"bf16"``; each engine has its own.
+        What the networks compute in: ``"fp32"``, ``"fp16"``, ``"bf16"`` or ``"int8"``; each engine has its
+        own.
 
     Raises
     ------

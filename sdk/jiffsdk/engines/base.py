@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import EngineError
-from .device_array import DeviceArray
+from .device_array import DeviceArray, on_host
 
 Array = npt.NDArray[np.float32]
 Tensor = Any
-"""An array, or what has ``__cuda_array_interface__``: a GPU array of PyCUDA, CuPy or torch."""
+"""An array, or what has ``__cuda_array_interface__`` or speaks DLPack: of PyCUDA, CuPy, torch or JAX."""
 Shape = tuple[int, ...]
 
 
@@ -44,13 +44,14 @@ class Graph(ABC):
         self.takes_device_arrays = takes_device_arrays
 
     def run(self, arrays: Mapping[str, Tensor]) -> dict[str, Array]:
-        """Runs the graph on float32 arrays.
+        """Runs the graph on float32 arrays, which are not copied if they are contiguous.
 
         Raises
         ------
         EngineError
             Naming the graph and the tensor when the arrays do not fit, or what the engine reports.
         """
+        arrays = {name: on_host(array) for name, array in arrays.items()}
         for name, shape in self.inputs.items():
             if name not in arrays:
                 raise EngineError(

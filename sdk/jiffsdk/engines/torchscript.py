@@ -41,6 +41,8 @@ class TorchScriptGraph(Graph):
 
     def _tensor(self, array: Tensor) -> torch.Tensor:
         if DeviceArray.of(array) is not None:
+            if not hasattr(array, "__cuda_array_interface__"):
+                return torch.from_dlpack(array)
             return torch.as_tensor(array, device="cuda")  # by the interface: nothing is copied
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
 
