@@ -21,8 +21,9 @@ if(JIFF_CUDA STREQUAL "AUTO" OR JIFF_CUDA STREQUAL "ON")
     if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 11.8)
       message(FATAL_ERROR "CUDA ${CMAKE_CUDA_COMPILER_VERSION} is too old, 11.8 is needed; update it or set JIFF_CUDA=OFF")
     endif()
-    set(CMAKE_CUDA_STANDARD 17)
-    set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+    # jiff_core was made before the language was enabled and takes no defaults.
+    set_target_properties(jiff_core PROPERTIES CUDA_ARCHITECTURES "${JIFF_CUDA_ARCHITECTURES}" CUDA_STANDARD 17
+      CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Static)
     set(jiff_has_cuda ON)
   elseif(JIFF_CUDA STREQUAL "ON")
     message(FATAL_ERROR "JIFF_CUDA is ON and there is no CUDA compiler; install the CUDA toolkit (nvcc), name it "
