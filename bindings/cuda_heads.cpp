@@ -230,6 +230,9 @@ void bind_heads(py::module_& module) {
 void bind_cuda(py::module_& module) {
     module.def("cuda_device", &device, "The current GPU.");
     bind_heads(module);
+    module.def("cuda_time_extract", &time_extract, py::arg("values"), py::arg("resolution"),
+               py::arg("repeats"), "Seconds of each extraction.");
+    module.def("cuda_memory", &cuda::memory, "Bytes free and in all on the current GPU.");
     module.def(
         "cuda_extract_surface", &extract, py::arg("values"), py::arg("resolution"), py::arg("iso") = 0.5f,
         py::arg("coarse_stride") = 0, py::arg("uncertain_band") = 0.4f, py::arg("columns") = py::none(),

@@ -38,7 +38,7 @@ class Reconstructor:
         ``"fp32"`` or ``"bf16"``: what the heads, and an engine that is made here, compute in; it goes before
         the one in `EngineOptions`. ``"auto"``: heads in bf16 where the CPU has AVX-512 BF16, which halves
         their time and moves the surface by less than a hundredth of a lattice cell in the mean; the engine
-        as `EngineOptions` says. Networks in bf16 move it by up to a quarter (docs/performance.md).
+        as `EngineOptions` says. Networks in bf16 move it by up to a tenth (docs/performance.md).
     device : str
         ``"cpu"``, or ``"cuda"``: from the feature maps to the coloured mesh everything runs on the current
         GPU; ``engine="auto"`` then takes one for the GPU, an engine that is named runs where it is told.
