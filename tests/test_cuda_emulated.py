@@ -69,5 +69,5 @@ def test_kernels_on_a_gpu_with_more_shared_memory(emulated_package: Path) -> Non
 
 @pytest.mark.parametrize("order", ["reverse", "7"])
 def test_threads_between_barriers_may_run_in_any_order(emulated_package: Path, order: str) -> None:
-    paths = [str(path) for path in GPU_TESTS]
+    paths = [str(path) for path in GPU_TESTS if "pipeline" not in path.name]
     assert " passed" in run_tests(emulated_package, *paths, JIFF_EMULATION_ORDER=order)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,10 @@ def is_closed(faces: np.ndarray) -> bool:
     return len(forward) == len(edges) and all((b, a) in forward for a, b in forward)
 
 
+# Minutes in the emulation: asked for by JIFF_TEST_SLOW=1.
+slow = pytest.mark.skipif(EMULATED and "JIFF_TEST_SLOW" not in os.environ, reason="minutes in the emulation")
+
+
 @pytest.fixture(scope="module")
 def photo() -> np.ndarray:
     """The example with its alpha channel."""
@@ -38,7 +43,7 @@ def on_cpu() -> jiffsdk.Reconstructor:
     return jiffsdk.Reconstructor(engine=ENGINE, precision="fp32")
 
 
-# The emulation takes minutes for a face.
+@slow
 @pytest.mark.parametrize("face_blend", ["region"] if EMULATED else ["region", "distance"])
 def test_float32_heads_give_the_cpus_triangles(
     photo: np.ndarray, on_cpu: jiffsdk.Reconstructor, face_blend: str
@@ -55,6 +60,7 @@ def test_float32_heads_give_the_cpus_triangles(
     assert person.queries == expected.queries
 
 
+@slow
 def test_half_precision_stays_close_and_closed(photo: np.ndarray, on_cpu: jiffsdk.Reconstructor) -> None:
     expected = on_cpu(photo, options=QUICK)
     person = jiffsdk.Reconstructor(engine=ENGINE, device="cuda")(photo, options=QUICK)
@@ -81,6 +87,7 @@ def test_bundles_without_a_face_and_dense_extraction(tmp_path: Path) -> None:
     assert is_closed(dense.faces)
 
 
+@slow
 @pytest.mark.skipif(not EMULATED, reason="needs the emulated GPU, whose memory can be set")
 def test_out_of_memory_names_the_remedy_and_leaves_the_reconstructor_usable(
     photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
