@@ -12,7 +12,7 @@ BUILD_INPUTS := pyproject.toml setup.py VERSION CMakeLists.txt \
 CXX_FILES = $(shell find csrc bindings tests \( -name '*.h' -o -name '*.hpp' -o -name '*.c' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh' \))
 EXAMPLES := $(wildcard examples/*.jpg examples/*.png)
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint sanitize bench clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -35,6 +35,10 @@ lint: $(VENV)/.installed-lint  ## check style and types, change nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
+
+sanitize: $(VENV)/.installed-test  ## run the compiled code under AddressSanitizer, then ThreadSanitizer
+	$(BIN)/python tests/run_sanitized.py asan
+	$(BIN)/python tests/run_sanitized.py tsan
 
 bench: $(VENV)/.installed-test  ## time the operators and the pipeline on this machine, in under ten minutes
 	$(BIN)/python benchmarks/implicit_query.py --num-points 10000 --repeats 2

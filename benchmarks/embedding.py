@@ -1,10 +1,12 @@
 """What the library costs beside the Python package, and what it keeps in memory.
 
-    python benchmarks/embedding.py [--library libjiff.so] [--resolution 128] [--repeats 9] [--memory 100]
+    python benchmarks/embedding.py [--library libjiff.so] [--resolution 128] [--repeats 20] [--memory 100]
 
-Both paths run the same bundle with OpenVINO in one process, by turns, so that whatever else the machine does
-meets both. Times are the medians of the repeats; the overhead is that of jiff_reconstruct over
-Reconstructor.__call__. Without --library it is built first, which takes a minute or two.
+Both paths run the same bundle with OpenVINO in one process, by turns, and which comes first changes from one
+repeat to the next, so that whatever else the machine does meets both. The overhead is that of
+jiff_reconstruct over Reconstructor.__call__: the median over the repeats of the ratio of their times. It is
+told of the time on the clock and of the processor's time, of all threads; on a machine that is busy with
+other things only the second means anything. Without --library it is built first, which takes a minute or two.
 
 `--memory` then reconstructs so many times with the library alone and prints the resident memory after the
 fifth and after the last, and after as many creations and destructions of a reconstructor.
@@ -19,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from ctypes import c_void_p
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +45,29 @@ def resident_mib() -> float:
     raise RuntimeError("this system tells no resident memory")
 
 
-def milliseconds(run: Callable[[], object]) -> float:
-    begin = time.perf_counter()
+@dataclass(frozen=True)
+class Cost:
+    """Milliseconds on the clock and of the processor."""
+
+    clock_ms: float
+    processor_ms: float
+
+
+def cost(run: Callable[[], object]) -> Cost:
+    clock, processor = time.perf_counter(), time.process_time()
     run()
-    return (time.perf_counter() - begin) * 1000.0
+    return Cost((time.perf_counter() - clock) * 1000.0, (time.process_time() - processor) * 1000.0)
+
+
+def tell(what: str, python_ms: list[float], library_ms: list[float]) -> None:
+    """Medians, and the quartiles of the ratio within a repeat."""
+    ratios = [ours / theirs for ours, theirs in zip(library_ms, python_ms, strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    print(
+        f"{what}: Python {statistics.median(python_ms):.1f} ms, "
+        f"library {statistics.median(library_ms):.1f} ms; "
+        f"overhead {middle - 1:+.1%} (quartiles {low - 1:+.1%}, {high - 1:+.1%})"
+    )
 
 
 def measure_overhead(
@@ -66,14 +88,13 @@ def measure_overhead(
     np.testing.assert_array_equal(arrays_of(library.mesh(handle))[0], person.vertices)
     library.check(library.jiff_reconstruction_free(handle))
 
-    times: dict[str, list[float]] = {"Python": [], "library": []}
-    for _ in range(repeats):
-        times["Python"].append(milliseconds(lambda: python(rgb, resolution=resolution)))
-        times["library"].append(milliseconds(by_library))
-    python_ms, library_ms = (statistics.median(times[name]) for name in ("Python", "library"))
-    print(
-        f"Python {python_ms:.1f} ms, library {library_ms:.1f} ms: overhead {library_ms / python_ms - 1:+.1%}"
-    )
+    paths = {"Python": lambda: python(rgb, resolution=resolution), "library": by_library}
+    costs: dict[str, list[Cost]] = {name: [] for name in paths}
+    for repeat in range(repeats):
+        for name in sorted(paths, reverse=repeat % 2 == 1):
+            costs[name].append(cost(paths[name]))
+    for what in ("clock", "processor"):
+        tell(what, *([getattr(one, f"{what}_ms") for one in costs[name]] for name in ("Python", "library")))
     library.check(library.jiff_reconstructor_free(native))
     library.check(library.jiff_bundle_free(bundle))
 
@@ -107,7 +128,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE)
     parser.add_argument("--photo", type=Path, default=ROOT / "examples" / "astronaut.jpg")
     parser.add_argument("--resolution", type=int, default=128)
-    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--memory", type=int, default=0, metavar="COUNT")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -116,7 +137,7 @@ def main() -> None:
     print(library.jiff_build_info().decode())
     with Image.open(arguments.photo) as photo:
         rgb = np.asarray(photo.convert("RGB"))
-    if arguments.repeats > 0:
+    if arguments.repeats > 1:
         measure_overhead(library, arguments.bundle, rgb, arguments.resolution, arguments.repeats)
     if arguments.memory > 0:
         measure_memory(library, arguments.bundle, rgb, arguments.resolution, arguments.memory)

@@ -77,8 +77,9 @@ def octree_values(
     """The dense grid as the octree of PIFu (Saito et al. 2019, Sec. 3.1 and supplement) fills it.
 
     A first grid of about `num_initial` points a side is asked. A cell whose corners differ by less than
-    `threshold` is filled with the middle of its least and greatest corner; the others are asked at half
-    the step, down to single points. Only points of open columns are asked, as by ours.
+    `threshold` is filled with the middle of its least and greatest corner, unless its centre is known; the
+    others are asked at half the step, down to single points. Only points of open columns are asked, as by
+    ours.
     """
     values = np.zeros((resolution + 1,) * 3, np.float32)
     known = np.ones(values.shape, bool)
@@ -103,7 +104,8 @@ def octree_values(
             corner = coarse[k : k + n, j : j + n, i : i + n]
             np.minimum(low, corner, out=low)
             np.maximum(high, corner, out=high)
-        for k, j, i in np.argwhere(high - low < threshold) * step:
+        undecided = ~known[(slice(step // 2, None, step),) * 3]
+        for k, j, i in np.argwhere((high - low < threshold) & undecided) * step:
             cell = (slice(k, k + step), slice(j, j + step), slice(i, i + step))
             new = ~known[cell]
             middle = (low[k // step, j // step, i // step] + high[k // step, j // step, i // step]) / 2

@@ -22,6 +22,10 @@ foreach(kind shared static)
   endif()
 endforeach()
 
+if(TARGET jiff_engine_torchscript)
+  install(TARGETS jiff_engine_torchscript LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+endif()
+
 configure_package_config_file(cmake/jiffConfig.cmake.in "${PROJECT_BINARY_DIR}/jiffConfig.cmake"
   INSTALL_DESTINATION "${package_dir}" NO_SET_AND_CHECK_MACRO)
 if(PROJECT_VERSION_MAJOR EQUAL 0)

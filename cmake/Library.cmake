@@ -2,11 +2,20 @@
 #
 #     jiff::jiff          the shared library, or the static one where only that is built
 #     jiff::jiff_static   the static library
+#
+# and libjiff_engine_torchscript.so, which neither links: it is loaded when a program asks for that engine.
 
 option(JIFF_BUILD_SHARED "Build libjiff as a shared library" ON)
 option(JIFF_BUILD_STATIC "Build libjiff as a static library" ON)
 set(JIFF_ENGINE_OPENVINO AUTO CACHE STRING "The engine OpenVINO: ON, OFF, or AUTO where it is found")
-set_property(CACHE JIFF_ENGINE_OPENVINO PROPERTY STRINGS AUTO ON OFF)
+option(JIFF_ENGINE_ONNXRUNTIME "The engine ONNX Runtime, whose library is found when a program runs" ON)
+set(JIFF_ONNXRUNTIME_LIBRARY "" CACHE FILEPATH
+  "libonnxruntime.so to take where the dynamic linker finds none")
+set(JIFF_ENGINE_TORCHSCRIPT AUTO CACHE STRING
+  "The engine LibTorch for TorchScript, as a module: ON, OFF, or AUTO where it is found")
+foreach(engine OPENVINO TORCHSCRIPT)
+  set_property(CACHE JIFF_ENGINE_${engine} PROPERTY STRINGS AUTO ON OFF)
+endforeach()
 if(NOT JIFF_BUILD_SHARED AND NOT JIFF_BUILD_STATIC)
   message(FATAL_ERROR "JIFF_BUILD_SHARED and JIFF_BUILD_STATIC are both OFF; set one of them ON")
 endif()
@@ -15,7 +24,7 @@ include(GNUInstallDirs)
 
 # ---- Engines: each is one source file, compiled where its vendor's package is found -----------------------
 set(jiff_engines)
-set(engine_sources csrc/engine/registry.cpp)
+set(engine_sources csrc/engine/registry.cpp csrc/engine/module_engine.cpp csrc/engine/shared_library.cpp)
 set(engine_definitions)
 set(engine_libraries)
 if(JIFF_ENGINE_OPENVINO)
@@ -29,6 +38,32 @@ if(JIFF_ENGINE_OPENVINO)
     list(APPEND engine_sources csrc/engine/openvino.cpp)
     list(APPEND engine_definitions JIFF_HAVE_OPENVINO)
     list(APPEND engine_libraries openvino::runtime)
+  endif()
+endif()
+if(JIFF_ENGINE_ONNXRUNTIME)
+  list(APPEND jiff_engines onnxruntime)
+  list(APPEND engine_sources csrc/engine/onnxruntime.cpp)
+  list(APPEND engine_definitions JIFF_HAVE_ONNXRUNTIME)
+  if(JIFF_ONNXRUNTIME_LIBRARY)
+    list(APPEND engine_definitions JIFF_ONNXRUNTIME_LIBRARY="${JIFF_ONNXRUNTIME_LIBRARY}")
+  endif()
+endif()
+if(JIFF_ENGINE_TORCHSCRIPT)
+  list(APPEND CMAKE_MODULE_PATH "${PROJECT_SOURCE_DIR}/cmake")
+  if(JIFF_ENGINE_TORCHSCRIPT STREQUAL "AUTO")
+    find_package(LibTorch QUIET)
+  else()
+    find_package(LibTorch REQUIRED)
+  endif()
+  if(LibTorch_FOUND)
+    list(APPEND jiff_engines torchscript)
+    # Beside libjiff, where it looks for modules.
+    add_library(jiff_engine_torchscript MODULE csrc/engine/torchscript.cpp)
+    target_include_directories(jiff_engine_torchscript PRIVATE csrc/include)
+    target_include_directories(jiff_engine_torchscript SYSTEM PRIVATE third_party)
+    target_compile_options(jiff_engine_torchscript PRIVATE -Wall -Wextra)
+    target_link_libraries(jiff_engine_torchscript PRIVATE torch::runtime)
+    set_target_properties(jiff_engine_torchscript PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
   endif()
 endif()
 if(jiff_engines)
@@ -46,10 +81,10 @@ target_include_directories(jiff_objects SYSTEM PRIVATE third_party)
 target_compile_definitions(jiff_objects PRIVATE JIFF_BUILDING ${engine_definitions})
 set_source_files_properties(csrc/io/mesh_files.cpp csrc/api/build_info.cpp
   PROPERTIES COMPILE_DEFINITIONS JIFF_VERSION="${PROJECT_VERSION}")
-# For tests with the debug information that abidw reads the interface from.
+# For tests with the debug information that abidw reads the interface of the shared library from.
 target_compile_options(jiff_objects PRIVATE
-  -Wall -Wextra -ffp-contract=off $<$<BOOL:${JIFF_BUILD_TESTS}>:-g>)
-target_link_libraries(jiff_objects PRIVATE Threads::Threads ${engine_libraries})
+  -Wall -Wextra -ffp-contract=off $<$<AND:$<BOOL:${JIFF_BUILD_TESTS}>,$<BOOL:${JIFF_BUILD_SHARED}>>:-g>)
+target_link_libraries(jiff_objects PRIVATE Threads::Threads ${engine_libraries} ${CMAKE_DL_LIBS})
 
 # A name of the application's own never meets one of ours: only jiff_* is visible from outside. While the
 # major version is 0 a minor one may break what was compiled before.
@@ -65,7 +100,7 @@ function(jiff_configure_library target)
     "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/csrc/include>"
     "$<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include>"
     "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>")
-  target_link_libraries(${target} PRIVATE Threads::Threads ${engine_libraries})
+  target_link_libraries(${target} PRIVATE Threads::Threads ${engine_libraries} ${CMAKE_DL_LIBS})
 endfunction()
 
 if(JIFF_BUILD_SHARED)

@@ -1,7 +1,8 @@
-"""Builds and installs libjiff with the OpenVINO of this environment, for tests and benchmarks."""
+"""Builds and installs libjiff with the engines of this environment, for tests and benchmarks."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -24,6 +25,29 @@ def openvino_cmake_dir() -> Path:
     import openvino
 
     return Path(openvino.__file__).parent / "cmake"
+
+
+def package_dir(package: str) -> Path | None:
+    """Where an installed package lies, which is not imported; nothing without it."""
+    found = importlib.util.find_spec(package)
+    return Path(found.origin).parent if found is not None and found.origin is not None else None
+
+
+def onnxruntime_library() -> Path | None:
+    """The library in ONNX Runtime's wheel; nothing without it."""
+    package = package_dir("onnxruntime")
+    found = sorted((package / "capi").glob("libonnxruntime.so.*")) if package is not None else []
+    return found[0] if found else None
+
+
+def engine_options() -> list[str]:
+    """For CMake: where the engines lie that this environment has beside OpenVINO."""
+    options = [f"-DOpenVINO_DIR={openvino_cmake_dir()}", "-DJIFF_ENGINE_OPENVINO=ON"]
+    if (onnxruntime := onnxruntime_library()) is not None:
+        options.append(f"-DJIFF_ONNXRUNTIME_LIBRARY={onnxruntime}")
+    if (torch := package_dir("torch")) is not None:
+        options += [f"-DJIFF_TORCH_ROOT={torch}", "-DJIFF_ENGINE_TORCHSCRIPT=ON"]
+    return options
 
 
 def run(*command: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
@@ -81,8 +105,7 @@ def build_and_install(directory: Path) -> InstalledLibrary:
         "-DJIFF_BUILD_LIBRARY=ON",
         "-DJIFF_BUILD_EXAMPLES=ON",
         "-DJIFF_BUILD_TESTS=ON",
-        "-DJIFF_ENGINE_OPENVINO=ON",
-        f"-DOpenVINO_DIR={openvino_cmake_dir()}",
+        *engine_options(),
         f"-DCMAKE_INSTALL_PREFIX={prefix}",
         "-DCMAKE_INSTALL_LIBDIR=lib",
     )

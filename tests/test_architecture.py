@@ -26,7 +26,7 @@ ALLOWED = {
     "examples": set(),
 }
 VENDOR_HEADER = re.compile(r"openvino|onnxruntime|NvInfer|NvOnnx|tensorrt|torch/|ATen/|c10/", re.IGNORECASE)
-VENDORS = {"openvino"}
+VENDORS = {"openvino", "onnxruntime", "torchscript"}
 OWN_ENGINE_HEADERS = {f"engine/{vendor}.h" for vendor in VENDORS}
 PYTHON_HEADER = re.compile(r"pybind11|Python\.h|numpy/|nanobind")
 

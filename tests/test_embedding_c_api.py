@@ -45,7 +45,7 @@ def assert_same_mesh(library: Library, handle: c_void_p, expected: jiffsdk.Recon
 
 
 def test_engines_are_listed_and_named_in_the_build_info(library: Library) -> None:
-    assert library.engines() == ["openvino"]
+    assert library.engines()[0] == "openvino"
     info = library.jiff_build_info().decode()
     version = library.jiff_version().decode()
     assert version == jiffsdk.__version__

@@ -47,11 +47,11 @@ def sample() -> np.ndarray:
         return np.asarray(picture.convert("RGB"))
 
 
-def reconstruct_with(program: Path, bundle: Path, rgb: np.ndarray, out: Path) -> None:
+def reconstruct_with(program: Path, bundle: Path, rgb: np.ndarray, out: Path, engine: str = "auto") -> None:
     (out.parent / "pixels.rgb").write_bytes(rgb.tobytes())
     height_px, width_px = rgb.shape[:2]
     size = (str(width_px), str(height_px), str(RESOLUTION))
-    run(program, bundle, out.parent / "pixels.rgb", *size, out)
+    run(program, bundle, out.parent / "pixels.rgb", *size, out, engine)
 
 
 def assert_same_files(out: Path, expected: jiffsdk.Reconstruction) -> None:

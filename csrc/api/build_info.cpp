@@ -17,9 +17,9 @@ std::string describe_build() {
     text += "unknown compiler";
 #endif
     text += std::string(", ") + jiff::name(jiff::choose_simd_level());
-    const auto engines = jiff::registered_engines();
+    const auto& engines = jiff::registered_engines();
     text += engines.empty() ? ", no engine" : "";
-    for (const auto& engine : engines) text += std::string(", ") + engine.name + " " + engine.version();
+    for (const auto& engine : engines) text += ", " + engine.name + " " + engine.version;
     return text;
 }
 
@@ -37,4 +37,9 @@ extern "C" const char* jiff_build_info(void) {
     return text;
 }
 
-extern "C" const char* const* jiff_engines(void) { return jiff::engine_names(); }
+extern "C" const char* const* jiff_engines(void) {
+    static const char* const none[] = {nullptr};
+    const char* const* names = none;
+    jiff::api::guarded([&] { names = jiff::engine_names(); });
+    return names;
+}

@@ -28,6 +28,8 @@ class Engine {
   public:
     virtual ~Engine() = default;
     virtual std::string name() const = 0;
+    // Of the files that it loads: a graph's own file is "onnx", other forms are its variants in the bundle.
+    virtual std::string format() const { return "onnx"; }
     // Loads the graph file at `path`. Throws Error(kEngine) naming the file.
     virtual std::unique_ptr<Graph> load(const std::string& path) = 0;
 };

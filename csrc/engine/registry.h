@@ -1,6 +1,7 @@
-// The engines that this build of the library has, by name.
+// The engines that this library has here, by name: built in, or found when the program runs.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,12 +17,12 @@ struct EngineOptions {
 };
 
 struct RegisteredEngine {
-    const char* name;
-    std::string (*version)();
-    std::shared_ptr<Engine> (*create)(const EngineOptions& options);
+    std::string name;
+    std::string version;  // of a module: where it lies
+    std::function<std::shared_ptr<Engine>(const EngineOptions&)> create;
 };
 
-// The fastest first.
+// The fastest first, modules last. Looked for once, in the first call.
 const std::vector<RegisteredEngine>& registered_engines();
 
 // Their names, ended by a null pointer; valid for ever.

@@ -26,8 +26,9 @@ struct FrameSpec {
 };
 
 struct GraphSpec {
-    std::string path;
+    std::string path;  // ONNX
     NamedShapes inputs, outputs;
+    std::string torchscript_path;  // of its form in float32; empty where the bundle has none
 };
 
 // A color head of four outputs blends the photograph's own pixel in (`blends_image` in the manifest).

@@ -45,10 +45,20 @@ void check_graph(const std::string& name, const GraphSpec& graph, const Manifest
     }
 }
 
+std::string torchscript_path(const ManifestNode& graph, const BundleFiles& files) {
+    if (!graph.has("variants")) return {};
+    for (const auto& variant : graph.at("variants").elements()) {
+        if (variant.at("format").text() == "torchscript" && variant.at("precision").text() == "fp32")
+            return files.path_of(variant.at("file"));
+    }
+    return {};
+}
+
 }  // namespace
 
 GraphSpec read_graph(const ManifestNode& node, const BundleFiles& files) {
-    return {files.path_of(node.at("file")), node.at("inputs").shapes(), node.at("outputs").shapes()};
+    return {files.path_of(node.at("file")), node.at("inputs").shapes(), node.at("outputs").shapes(),
+            torchscript_path(node, files)};
 }
 
 std::map<std::string, GraphSpec> read_graphs(const ManifestNode& nodes, const BundleFiles& files,

@@ -23,10 +23,21 @@ void check_tensors(const GraphSpec& spec, const NamedShapes& expected, const Nam
     }
 }
 
+// The file of the graph that the engine loads.
+const std::string& file_for(const GraphSpec& spec, const Engine& engine) {
+    const std::string format = engine.format();
+    if (format == "onnx") return spec.path;
+    if (format == "torchscript" && !spec.torchscript_path.empty()) return spec.torchscript_path;
+    throw Error(ErrorCode::kEngine, "engine '" + engine.name() + "' needs '" + spec.path + "' as " + format +
+                                        " in float32, which the bundle does not have; export it with "
+                                        "--formats onnx," +
+                                        format + " --precision fp32, or try another engine");
+}
+
 }  // namespace
 
 LoadedGraph::LoadedGraph(std::string name, GraphSpec spec, Engine& engine)
-    : name_(std::move(name)), spec_(std::move(spec)), graph_(engine.load(spec_.path)) {
+    : name_(std::move(name)), spec_(std::move(spec)), graph_(engine.load(file_for(spec_, engine))) {
     check_tensors(spec_, spec_.inputs, graph_->inputs(), "an input");
     check_tensors(spec_, spec_.outputs, graph_->outputs(), "an output");
 }

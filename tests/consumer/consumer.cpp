@@ -1,5 +1,5 @@
-// consumer BUNDLE RGB WIDTH HEIGHT RESOLUTION OUT: reconstructs raw pixels and writes OUT.vertices, OUT.faces
-// and OUT.colors as they lie in memory, and OUT.glb. Also holds the C++ API to what it promises.
+// consumer BUNDLE RGB WIDTH HEIGHT RESOLUTION OUT ENGINE: reconstructs raw pixels and writes OUT.vertices,
+// OUT.faces and OUT.colors as they lie in memory, and OUT.glb. Also holds the C++ API to what it promises.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -8,6 +8,7 @@
 #include <iterator>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -69,9 +70,13 @@ void run(char** arguments) {
 
     jiff::Reconstructor reconstructor = [&] {
         const auto bundle = jiff::Bundle::open(arguments[1]);
-        return jiff::Reconstructor(bundle, {});
+        jiff::EngineOptions options;
+        options.engine = arguments[7];
+        return jiff::Reconstructor(bundle, options);
     }();  // lives on without the bundle
-    expect(reconstructor.engine() == "openvino", "auto takes the first engine");
+    const bool is_auto = std::string_view(arguments[7]) == "auto";
+    expect(reconstructor.engine() == (is_auto ? jiff::engines().front() : arguments[7]),
+           "the engine is the one that was asked for, and auto the first one");
     check_errors(reconstructor, photo);
 
     jiff::ReconstructOptions options;
@@ -91,7 +96,7 @@ void run(char** arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 7 || total_struct_size() == 0) return 2;
+    if (argc != 8 || total_struct_size() == 0) return 2;
     try {
         run(argv);
         return 0;

@@ -61,8 +61,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Given<jiff_reconstructor_options> engine(data, size);
     if (engine.holds(sizeof(jiff_reconstructor_options))) {
         // Text must be text: any address would rightly crash.
-        static const char* const kTexts[] = {nullptr, "", "auto", "openvino", "cpu", "f32", "\xff\xfe"};
-        const auto choose = [&](std::size_t index) { return kTexts[index < size ? data[index] % 7 : 0]; };
+        static const char* const kTexts[] = {nullptr, "",    "auto", "openvino",
+                                             "cpu",   "f32", "bf16", "\xff\xfe"};
+        const auto choose = [&](std::size_t index) { return kTexts[index < size ? data[index] % 8 : 0]; };
         engine.get()->engine = choose(8);
         engine.get()->device = choose(16);
         engine.get()->precision = choose(24);

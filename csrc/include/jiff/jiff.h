@@ -96,8 +96,11 @@ JIFF_API const char* jiff_version(void);
 JIFF_API const char* jiff_build_info(void);
 
 /*
- * Names of the engines in this build, the fastest first, ended by a null pointer; valid for ever. Empty
- * where the library was built without any.
+ * Names of the engines that can be asked for, the fastest first, ended by a null pointer; valid for ever:
+ * those that this library was built with, "onnxruntime" where its library is found, and those that lie as
+ * modules (jiff/engine_module.h) beside this library or in a directory of the environment variable
+ * JIFF_ENGINE_PATH. Empty where there is none. Looked for once, in the first call of this function,
+ * jiff_build_info or jiff_reconstructor_create.
  */
 JIFF_API const char* const* jiff_engines(void);
 

@@ -27,7 +27,7 @@ class OpenVinoGraph(Graph):
     """A compiled model with one inference request, which threads take in turn.
 
     What it needs between input and output is given back after each run: a reconstruction runs one graph after
-    the other, and all together would hold 200 MB. To take it anew costs a tenth of a run.
+    the other, and all together would hold 200 MB. To take it anew costs 8 to 20 % of a run.
     """
 
     def __init__(self, name: str, compiled: Any) -> None:
