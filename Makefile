@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 
 BUILD_INPUTS := pyproject.toml setup.py VERSION CMakeLists.txt \
   $(shell find cmake csrc bindings third_party -type f 2>/dev/null)
-CXX_FILES = $(shell find csrc bindings tests \( -name '*.h' -o -name '*.hpp' -o -name '*.c' -o -name '*.cpp' -o -name '*.inl' \))
+CXX_FILES = $(shell find csrc bindings tests \( -name '*.h' -o -name '*.hpp' -o -name '*.c' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh' \))
 EXAMPLES := $(wildcard examples/*.jpg examples/*.png)
 
 .PHONY: help demo test lint sanitize bench clean

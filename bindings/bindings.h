@@ -6,6 +6,8 @@
 
 namespace jiff::bindings {
 
+void bind_cuda(pybind11::module_& module);
+void bind_cuda_ops(pybind11::module_& module);
 void bind_face_detection(pybind11::module_& module);
 void bind_face_ops(pybind11::module_& module);
 void bind_face_parts(pybind11::module_& module);

@@ -11,6 +11,7 @@
 #include "arrays.h"
 #include "bindings.h"
 #include "core/cpu_features.h"
+#include "heads.h"
 #include "ops/implicit_query.h"
 #include "ops/joint_query.h"
 
@@ -20,28 +21,6 @@ namespace jiff::bindings {
 namespace {
 
 using FloatArray = py::array_t<float, py::array::c_style>;
-using LayerArrays = std::vector<std::pair<py::array, py::array>>;
-
-Tensor tensor_of(const FloatArray& array) {
-    Tensor tensor(shape_of(array));
-    std::memcpy(tensor.data(), array.data(), sizeof(float) * tensor.size());
-    return tensor;
-}
-
-std::vector<HeadLayer> layers_of(const LayerArrays& arrays) {
-    std::vector<HeadLayer> layers;
-    for (const auto& [weight, bias] : arrays) {
-        layers.push_back({tensor_of(checked_array<float>(weight, {-1, -1}, "weight")),
-                          tensor_of(checked_array<float>(bias, {-1}, "bias"))});
-    }
-    return layers;
-}
-
-HeadActivation activation_of(const std::string& name) {
-    if (name == "sigmoid") return HeadActivation::kSigmoid;
-    if (name == "tanh") return HeadActivation::kTanh01;
-    throw Error(ErrorCode::kInvalidArgument, "activation must be 'sigmoid' or 'tanh', got '" + name + "'");
-}
 
 ImplicitQuery make_query(const LayerArrays& layers, float depth_scale, const std::string& activation,
                          std::int64_t num_point_features, const std::string& precision) {

@@ -28,6 +28,13 @@ void bind_error(py::module_& module) {
 PYBIND11_MODULE(_core, module) {
     module.doc() = "The C++ core of jiffsdk.";
     module.attr("__version__") = JIFF_VERSION;
+#if defined(JIFF_CUDA_EMULATED)
+    module.attr("cuda_build") = "emulated";
+#elif defined(JIFF_HAVE_CUDA)
+    module.attr("cuda_build") = "cuda";
+#else
+    module.attr("cuda_build") = "none";
+#endif
     bind_error(module);
     jiff::bindings::bind_face(module);
     jiff::bindings::bind_ops(module);
@@ -37,4 +44,8 @@ PYBIND11_MODULE(_core, module) {
     jiff::bindings::bind_preprocess(module);
     jiff::bindings::bind_face_detection(module);
     jiff::bindings::bind_face_parts(module);
+#if defined(JIFF_HAVE_CUDA)
+    jiff::bindings::bind_cuda(module);
+    jiff::bindings::bind_cuda_ops(module);
+#endif
 }

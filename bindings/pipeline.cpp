@@ -160,6 +160,7 @@ void bind_result(py::module_& module) {
 
 void bind_pipeline(py::module_& module) {
     bind_bundle(module);
+    module.def("require_gpu", &require_gpu, "Raises where no GPU serves.");
     py::class_<ReconstructOptions>(module, "ReconstructOptions")
         .def(py::init<>())
         .def_readwrite("resolution", &ReconstructOptions::resolution)
@@ -178,6 +179,8 @@ void bind_pipeline(py::module_& module) {
     py::class_<Reconstructor>(module, "Reconstructor")
         .def(py::init(&make_reconstructor), py::arg("bundle"), py::arg("engine"),
              py::arg("precision") = "auto")
+        .def("use_gpu", &Reconstructor::use_gpu, py::arg("precision"),
+             py::call_guard<py::gil_scoped_release>(), "From here on the heads run on the current GPU.")
         .def("reconstruct", &reconstruct, py::arg("rgb"), py::arg("mask"), py::arg("options"),
              py::arg("progress"));
 }

@@ -154,7 +154,7 @@ def test_every_error_class_is_public_and_a_jiff_error() -> None:
     classes = [
         kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__
     ]
-    assert len(classes) == 12
+    assert len(classes) == 13
     for kind in classes:
         assert getattr(jiffsdk, kind.__name__) is kind
         assert issubclass(kind, (JiffError, UserWarning))

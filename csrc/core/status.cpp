@@ -20,6 +20,8 @@ const char* name(ErrorCode code) noexcept {
             return "bundle";
         case ErrorCode::kEngine:
             return "engine";
+        case ErrorCode::kDevice:
+            return "device";
         case ErrorCode::kCancelled:
             return "cancelled";
     }

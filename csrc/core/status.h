@@ -16,6 +16,7 @@ enum class ErrorCode {
     kInvalidField,     // the implicit function returned NaN
     kBundle,           // a bundle file is missing, altered, truncated or of a newer schema
     kEngine,           // an engine is unknown, missing or failed
+    kDevice,           // a GPU is missing, too old, out of memory or failed
     kCancelled,        // the caller's progress callback asked to stop
 };
 

@@ -51,13 +51,7 @@ class InsideRows {
         }
     }
 
-    std::uint16_t row(int y, int z) const { return rows_[z][y]; }
-
-    // Bit c: corner c of the cell is inside.
-    int corners(int x, int y, int z) const {
-        return (rows_[z][y] >> x & 3) | (rows_[z][y + 1] >> x & 3) << 2 | (rows_[z + 1][y] >> x & 3) << 4 |
-               (rows_[z + 1][y + 1] >> x & 3) << 6;
-    }
+    int operator()(int y, int z) const { return rows_[z][y]; }
 
   private:
     std::array<std::array<std::uint16_t, kSide + 1>, kSide + 1> rows_;
@@ -118,21 +112,11 @@ class Mesher {
         const auto& table = marching_cubes_table();
         const Slices& cells = edges.block->cells;
         for_each_bit(cells, [&](int x, int y, int z) {
-            edges.num_faces += static_cast<std::int32_t>(table[inside.corners(x, y, z)].size());
+            edges.num_faces += static_cast<std::int32_t>(table[corners_inside(inside, x, y, z)].size());
         });
-        for (int z = 0; z < kSide; ++z) {
-            for (int y = 0; y < kSide && cells[z] != 0; ++y) {
-                const std::uint16_t row = inside.row(y, z);
-                const std::array<int, 3> changes = {row ^ row >> 1, row ^ inside.row(y + 1, z),
-                                                    row ^ inside.row(y, z + 1)};
-                for (int axis = 0; axis < 3; ++axis) {
-                    edges.crossed[axis][z] |= static_cast<std::uint64_t>(changes[axis] & 0xff) << kSide * y;
-                }
-            }
-            for (int axis = 0; axis < 3; ++axis) edges.crossed[axis][z] &= cells[z];
-        }
         for (int axis = 0; axis < 3; ++axis) {
             for (int z = 0; z < kSide; ++z) {
+                edges.crossed[axis][z] = crossed_edges(inside, cells[z], z, axis);
                 edges.num_before[axis][z] = edges.num_vertices;
                 edges.num_vertices += num_bits(edges.crossed[axis][z]);
             }
@@ -171,7 +155,7 @@ class Mesher {
         const auto& cell_edge = cell_edges();
         std::int32_t face = edges.first_face;
         for_each_bit(edges.block->cells, [&](int x, int y, int z) {
-            for (const auto& triangle : table[inside.corners(x, y, z)]) {
+            for (const auto& triangle : table[corners_inside(inside, x, y, z)]) {
                 for (int i = 0; i < 3; ++i) {
                     const CellEdge& edge = cell_edge[triangle[i]];
                     const int px = x + (edge.first_corner & 1), py = y + (edge.first_corner >> 1 & 1),

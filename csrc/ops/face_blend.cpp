@@ -9,8 +9,6 @@
 
 namespace jiff {
 
-float face_blend_weight(float distance_cm) { return std::exp(-0.03f * distance_cm * distance_cm / 3.0f); }
-
 void blend_face(const FaceRegion& region, const float* points, std::int64_t num_points,
                 std::int64_t num_channels, const float* face, const float* distances_cm, float* answers) {
     if (!(region.left <= region.right && region.top <= region.bottom)) {

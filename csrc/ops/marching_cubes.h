@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/host_device.h"
+
 namespace jiff {
 
 // Corner c of a cell lies at (c & 1, c >> 1 & 1, c >> 2). Edge 4 a + k runs along axis a; k counts its
@@ -23,7 +25,7 @@ const std::array<CellTriangles, 256>& marching_cubes_table();
 
 // Where between 0 and 1 the straight line from `first` to `second` takes the value `iso`, kept off the ends
 // so that no two vertices meet in a corner.
-inline float crossing_parameter(float first, float second, float iso) {
+JIFF_HOST_DEVICE inline float crossing_parameter(float first, float second, float iso) {
     const float parameter = (iso - first) / (second - first);
     if (!(parameter > 0.001f)) return 0.001f;  // also where infinite values leave no number
     return parameter > 0.999f ? 0.999f : parameter;

@@ -1,9 +1,10 @@
 // Exact unsigned distance from points to a triangle mesh, by a tree of boxes.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <vector>
+
+#include "ops/triangle_tree.h"
 
 namespace jiff {
 
@@ -19,27 +20,14 @@ class MeshDistance {
     // Throws Error(kInvalidArgument) if a coordinate is not finite.
     void query(const float* points, std::int64_t num_points, float* distances) const;
 
+    const std::vector<TreeTriangle>& triangles() const { return triangles_; }
+    const std::vector<TreeNode>& nodes() const { return nodes_; }
+
   private:
-    using Vector = std::array<double, 3>;
-
-    struct Triangle {
-        Vector corner[3];
-    };
-
-    // Children of an inner node: the node that follows it, and `second_child`. A leaf has triangles.
-    struct Node {
-        Vector low, high;
-        std::int64_t second_child = 0;
-        std::int64_t begin = 0, end = 0;
-    };
-
     std::int64_t build(std::int64_t begin, std::int64_t end);
-    double squared_distance(const Vector& point) const;
-    static double squared_distance(const Vector& point, const Triangle& triangle);
-    static double squared_distance(const Vector& point, const Node& node);
 
-    std::vector<Triangle> triangles_;
-    std::vector<Node> nodes_;
+    std::vector<TreeTriangle> triangles_;
+    std::vector<TreeNode> nodes_;
 };
 
 }  // namespace jiff

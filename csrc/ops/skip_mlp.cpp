@@ -12,14 +12,6 @@
 #include "core/threads.h"
 
 namespace jiff {
-namespace {
-
-float activate(HeadActivation activation, float value) {
-    return activation == HeadActivation::kSigmoid ? 1.0f / (1.0f + std::exp(-value))
-                                                  : (std::tanh(value) + 1.0f) * 0.5f;
-}
-
-}  // namespace
 
 const LayerKernel& choose_layer_kernel() {
     const SimdLevel level = choose_simd_level();
@@ -177,9 +169,10 @@ LayerAddends BiasSource::addends(std::int64_t first_row, std::int64_t) const {
 void write_values(const float* rows, std::int64_t stride, const float* points, std::int64_t num_points,
                   std::int64_t num_channels, const HeadActivation* activation, float* values) {
     for (std::int64_t p = 0; p < num_points; ++p, rows += stride, points += 3, values += num_channels) {
-        if (std::isnan(points[0]) || std::isnan(points[1]) || std::isnan(points[2])) {
+        const PointPlace place = place_of(points);
+        if (place == PointPlace::kNowhere) {
             std::fill_n(values, num_channels, std::numeric_limits<float>::quiet_NaN());
-        } else if (std::abs(points[0]) > 1.0f || std::abs(points[1]) > 1.0f) {
+        } else if (place == PointPlace::kBeside) {
             std::fill_n(values, num_channels, 0.0f);
         } else {
             for (std::int64_t c = 0; c < num_channels; ++c) {

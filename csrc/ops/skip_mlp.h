@@ -2,10 +2,12 @@
 // channels are first those of the feature maps, then those of each point itself.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "core/host_device.h"
 #include "core/tensor.h"
 #include "ops/layer_kernel.h"
 #include "ops/packed_matrix.h"
@@ -13,6 +15,20 @@
 namespace jiff {
 
 enum class HeadActivation { kSigmoid, kTanh01 };  // kTanh01: (tanh(v) + 1) / 2
+
+JIFF_HOST_DEVICE inline float activate(HeadActivation activation, float value) {
+    return activation == HeadActivation::kSigmoid ? 1.0f / (1.0f + std::exp(-value))
+                                                  : (std::tanh(value) + 1.0f) * 0.5f;
+}
+
+// A point with a NaN coordinate has NaN for an answer, one beside the frame 0.
+enum class PointPlace { kInFrame, kBeside, kNowhere };
+
+JIFF_HOST_DEVICE inline PointPlace place_of(const float* point) {
+    if (std::isnan(point[0]) || std::isnan(point[1]) || std::isnan(point[2])) return PointPlace::kNowhere;
+    return std::abs(point[0]) > 1.0f || std::abs(point[1]) > 1.0f ? PointPlace::kBeside
+                                                                  : PointPlace::kInFrame;
+}
 
 struct HeadLayer {
     Tensor weight;  // [out, in]; in = previous out + raw channels

@@ -7,24 +7,16 @@
 #include <utility>
 
 #include "core/status.h"
+#include "ops/lattice_bits.h"
 
 namespace jiff {
 namespace {
 
-// Requested points lie in 1 … R - 1 along each axis, so that ten bits hold a coordinate. Ascending packed
-// points are sorted by (y, x, z).
-constexpr int kBits = 10;
+// Requested points lie in 1 … R - 1 along each axis, so that packing holds them.
+constexpr int kBits = kPackedBits;
 constexpr std::uint32_t kMask = (1u << kBits) - 1;
 
-std::uint32_t pack(int x, int y, int z) {
-    return static_cast<std::uint32_t>(y) << 2 * kBits | static_cast<std::uint32_t>(x) << kBits |
-           static_cast<std::uint32_t>(z);
-}
-
-LatticePoint unpack(std::uint32_t packed) {
-    return {static_cast<std::int32_t>(packed >> kBits & kMask),
-            static_cast<std::int32_t>(packed >> 2 * kBits), static_cast<std::int32_t>(packed & kMask)};
-}
+LatticePoint unpack(std::uint32_t packed) { return {packed_x(packed), packed_y(packed), packed_z(packed)}; }
 
 // By radix where there are enough of them to pay for the counting.
 void sort_packed(std::vector<std::uint32_t>& points, std::vector<std::uint32_t>& space) {
@@ -43,9 +35,6 @@ void sort_packed(std::vector<std::uint32_t>& points, std::vector<std::uint32_t>&
 }
 
 std::int64_t num_bits(std::uint64_t word) { return static_cast<std::int64_t>(std::bitset<64>(word).count()); }
-
-constexpr std::uint64_t kFirstColumn = 0x0101010101010101u;  // x = 0 in every row
-constexpr std::uint64_t kFirstRow = 0xffu;                   // y = 0
 
 }  // namespace
 
@@ -119,7 +108,7 @@ void SparseLattice::ask(Block& block, int x, int y, int z) {
     if (stride > 0 && ((x | y | z) & (stride - 1)) == 0) {
         set_value(block, x, y, z, coarse_value(x / stride, y / stride, z / stride));
     } else {
-        requested_.push_back(pack(x, y, z));
+        requested_.push_back(pack_point(x, y, z));
     }
 }
 
@@ -245,26 +234,31 @@ std::int64_t SparseLattice::count_points_of_cells() const {
     for (const Block& block : blocks_) {
         const Neighborhood lower = neighborhood(block, -1);
         const auto cells_of = [&](int c, int k) { return lower[c] ? lower[c]->cells[k] : 0; };
-        // The points of the cells of slice k, in the block itself: cells touch their own point and the next
-        // along x and y, which for the last ones lies in the next block. c: 0, or 4 for the block below in z.
-        const auto spread = [&](int c, int k) {
-            const auto along_x = [&](int at) {
-                const std::uint64_t own = cells_of(at, k);
-                return own | (own & ~(kFirstColumn << (kSide - 1))) << 1 |
-                       (cells_of(at | 1, k) >> (kSide - 1) & kFirstColumn);
-            };
-            const std::uint64_t own = along_x(c);
-            return own | own << kSide | (along_x(c | 2) >> kSide * (kSide - 1) & kFirstRow);
-        };
         const Slices fixed = fixed_points(block.origin);
-        std::uint64_t below = spread(4, kSide - 1);
+        std::uint64_t below = touched_points(cells_of, 4, kSide - 1);
         for (int k = 0; k < kSide; ++k) {
-            const std::uint64_t slice = spread(0, k);
+            const std::uint64_t slice = touched_points(cells_of, 0, k);
             count += num_bits((slice | below) & ~fixed[k]);
             below = slice;
         }
     }
     return count;
+}
+
+std::vector<SparseLattice::KnownPoint> SparseLattice::known_points() const {
+    std::vector<KnownPoint> known;
+    for (const Block& block : blocks_) {
+        const Slices fixed = fixed_points(block.origin);
+        for (int z = 0; z < kSide; ++z) {
+            for (std::uint64_t rest = block.requested[z] & ~fixed[z]; rest != 0; rest &= rest - 1) {
+                const int bit = __builtin_ctzll(rest);
+                known.push_back({pack_point(block.origin.x + bit % kSide, block.origin.y + bit / kSide,
+                                            block.origin.z + z),
+                                 block.values[static_cast<std::size_t>(z) * kSide * kSide + bit]});
+            }
+        }
+    }
+    return known;
 }
 
 std::vector<const SparseLattice::Block*> SparseLattice::blocks_with_cells() const {

@@ -9,13 +9,14 @@
 #include <deque>
 #include <vector>
 
+#include "ops/lattice_bits.h"
 #include "ops/surface_extraction.h"
 
 namespace jiff {
 
 class SparseLattice {
   public:
-    static constexpr int kSide = 8;  // of a block, in points
+    static constexpr int kSide = kBlockSide;  // of a block, in points
     static constexpr int kMaxResolution = 1024;
 
     using Slices = std::array<std::uint64_t, kSide>;  // bit 8 y + x of word z: a point, or the cell from it
@@ -69,6 +70,19 @@ class SparseLattice {
     // The distinct points of the entered cells, fixed ones aside.
     std::int64_t count_points_of_cells() const;
 
+    struct KnownPoint {
+        std::uint32_t packed;  // as pack_point
+        float value;
+    };
+    // What was evaluated beside the coarse grid, or taken from it.
+    std::vector<KnownPoint> known_points() const;
+    int coarse_stride() const { return coarse_stride_; }
+    const std::vector<float>& coarse_values() const {
+        return coarse_values_;
+    }  // [z][y][x], num_coarse_cells + 1
+    // A word for each block of columns, [y][x]: bit 8 y + x where one may hold surface.
+    const std::vector<std::uint64_t>& open_columns() const { return open_; }
+
     // All blocks that have entered cells, by (z, y, x).
     std::vector<const Block*> blocks_with_cells() const;
     std::size_t num_blocks() const { return blocks_.size(); }
@@ -79,7 +93,7 @@ class SparseLattice {
     }
 
   private:
-    static int bit_index(int x, int y) { return y % kSide * kSide + x % kSide; }
+    static int bit_index(int x, int y) { return bit_in_slice(x, y); }
     std::size_t table_index(int x, int y, int z) const {
         return (static_cast<std::size_t>(z / kSide) * num_blocks_along_side_ + y / kSide) *
                    num_blocks_along_side_ +

@@ -8,39 +8,11 @@
 #include "core/threads.h"
 
 namespace jiff {
-namespace {
-
-// The two voxels of one axis around a coordinate. A voxel outside has weight zero.
-struct AxisVoxels {
-    std::int64_t index[2] = {0, 0};
-    float weight[2] = {0.0f, 0.0f};
-};
-
-AxisVoxels axis_voxels(float coordinate, std::int64_t size) {
-    const float position = coordinate * static_cast<float>(size) - 0.5f;
-    AxisVoxels axis;
-    if (!(position > -1.0f && position < static_cast<float>(size))) return axis;  // both outside
-    const float floor = std::floor(position);
-    const auto first = static_cast<std::int64_t>(floor);
-    const float fraction = position - floor;
-    if (first >= 0) {
-        axis.index[0] = first;
-        axis.weight[0] = 1.0f - fraction;
-    }
-    if (first + 1 < size) {
-        axis.index[1] = first + 1;
-        axis.weight[1] = fraction;
-    }
-    return axis;
-}
-
-}  // namespace
 
 void cube_coordinates(const VolumeFrame& frame, const float* points, std::int64_t num_points,
                       float* coordinates) {
     for (std::int64_t i = 0; i < 3 * num_points; ++i) {
-        const float cube = points[i] * frame.scale[i % 3] + frame.offset[i % 3];
-        coordinates[i] = cube >= 1.0f ? 0.999f : cube < 0.0f ? 0.0f : cube;
+        coordinates[i] = cube_coordinate(points[i], frame.scale[i % 3], frame.offset[i % 3]);
     }
 }
 

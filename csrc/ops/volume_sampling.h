@@ -3,9 +3,11 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
+#include "core/host_device.h"
 #include "core/tensor.h"
 
 namespace jiff {
@@ -14,6 +16,36 @@ namespace jiff {
 struct VolumeFrame {
     std::array<float, 3> scale, offset;
 };
+
+// Along one axis: below 0 to 0, from 1 on to 0.999. NaN stays.
+JIFF_HOST_DEVICE inline float cube_coordinate(float view, float scale, float offset) {
+    const float cube = view * scale + offset;
+    return cube >= 1.0f ? 0.999f : cube < 0.0f ? 0.0f : cube;
+}
+
+// The two voxels of one axis around a coordinate. A voxel outside has weight zero.
+struct AxisVoxels {
+    std::int64_t index[2] = {0, 0};
+    float weight[2] = {0.0f, 0.0f};
+};
+
+JIFF_HOST_DEVICE inline AxisVoxels axis_voxels(float coordinate, std::int64_t size) {
+    const float position = coordinate * static_cast<float>(size) - 0.5f;
+    AxisVoxels axis;
+    if (!(position > -1.0f && position < static_cast<float>(size))) return axis;  // both outside
+    const float floor = std::floor(position);
+    const auto first = static_cast<std::int64_t>(floor);
+    const float fraction = position - floor;
+    if (first >= 0) {
+        axis.index[0] = first;
+        axis.weight[0] = 1.0f - fraction;
+    }
+    if (first + 1 < size) {
+        axis.index[1] = first + 1;
+        axis.weight[1] = fraction;
+    }
+    return axis;
+}
 
 // Writes the cube coordinates of `points` [N, 3], clamped: below 0 to 0, from 1 on to 0.999. NaN stays.
 void cube_coordinates(const VolumeFrame& frame, const float* points, std::int64_t num_points,
@@ -27,6 +59,8 @@ class VolumeSampler {
     explicit VolumeSampler(const TensorView& volume);
 
     std::int64_t num_channels() const { return num_channels_; }
+    const std::array<std::int64_t, 3>& sides() const { return sides_; }  // along x, y, z
+    const std::vector<float>& voxels() const { return voxels_; }         // [D, H, W, C]
 
     // Writes the C channels at each of `coordinates` [N, 3] to a row of `samples`, rows `row_stride` apart.
     // Coordinates are x, y, z in the unit cube, along W, H, D. A NaN coordinate gives NaN.

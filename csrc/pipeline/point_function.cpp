@@ -8,31 +8,6 @@
 namespace jiff {
 namespace {
 
-// Along the region's border, over this share of its shorter side, the body's answer passes into the face's:
-// the two heads never quite agree, and a hard switch leaves a step there.
-constexpr float kBorderShare = 0.1f;
-constexpr float kLeastProbability = 1e-6f;
-
-// The face's share at a point of the region: 0 on its border, 1 from the border zone on inwards.
-float border_share(const FaceRegion& region, float x, float y) {
-    const float zone = kBorderShare * std::min(region.right - region.left, region.bottom - region.top);
-    const float inwards = std::min({x - region.left, region.right - x, y - region.top, region.bottom - y});
-    return inwards < zone ? inwards / zone : 1.0f;
-}
-
-float logit(float probability) {
-    const float bounded = std::min(std::max(probability, kLeastProbability), 1.0f - kLeastProbability);
-    return std::isnan(probability) ? probability : std::log(bounded / (1.0f - bounded));
-}
-
-// Colours mix as they are. Of occupancies the logits do, since they fall about linearly across a surface:
-// so the surface itself moves from the one place to the other.
-float mixed(float body, float face, float share, bool is_occupancy) {
-    if (!is_occupancy) return body + share * (face - body);
-    const float start = logit(body);
-    return 1.0f / (1.0f + std::exp(-(start + share * (logit(face) - start))));
-}
-
 // Points that were taken out of a row, with the way back.
 struct Selection {
     std::vector<std::int64_t> rows;

@@ -6,16 +6,17 @@
 
 #include "core/cpu_features.h"
 #include "core/status.h"
-#include "ops/implicit_query.h"
 #include "ops/surface_extraction.h"
 #include "pipeline/frame_coordinates.h"
-#include "pipeline/head_functions.h"
 #include "pipeline/loaded_graph.h"
-#include "pipeline/point_function.h"
+#include "pipeline/photo_functions.h"
 #include "pipeline/stages.h"
-#include "pipeline/vertex_colors.h"
 #include "preprocess/framing.h"
 #include "preprocess/segmentation.h"
+#if defined(JIFF_HAVE_CUDA)
+#include "core/cuda.h"
+#include "pipeline/device_path.h"
+#endif
 
 namespace jiff {
 namespace {
@@ -42,18 +43,6 @@ void check_options(const PhotoView& photo, const ReconstructOptions& options) {
     }
 }
 
-struct Head {
-    ImplicitQuery query;
-    std::vector<std::string> features;
-};
-
-// The second colour network: a larger picture, and what the head "color" thinks.
-struct FineColor {
-    LoadedGraph encoder;
-    int coarse_layers;
-    ImplicitQuery head;
-};
-
 // A face that answers: its mesh in the view, where it does, and its volumes.
 struct UsedFace {
     Points vertices;
@@ -79,10 +68,14 @@ double metric_size(const NamedTensors& encoded, double fallback_m) {
 struct Reconstructor::Parts {
     FrameSpec frame;
     std::map<std::string, LoadedGraph> graphs;
-    std::map<std::string, Head> heads;
-    std::optional<FineColor> fine;
-    std::optional<FaceReconstruction> face;
+    std::optional<LoadedGraph> fine_encoder;
+    HostHeads heads;
+#if defined(JIFF_HAVE_CUDA)
+    std::optional<Bundle> bundle;  // for use_gpu
+    std::optional<DevicePath> gpu;
+#endif
 
+    std::unique_ptr<PhotoFunctions> functions() const;
     PersonMask segment(const PhotoView& photo) const;
     NamedTensors encode(const LoadedGraph& graph, const Tensor& frame_pixels) const;
 };
@@ -118,14 +111,41 @@ Reconstructor::Reconstructor(Bundle bundle, const std::shared_ptr<Engine>& engin
         parts_->graphs.emplace(name, LoadedGraph(name, spec, *engine));
     }
     for (const auto& [name, spec] : bundle.heads) {
-        parts_->heads.emplace(name, Head{ImplicitQuery(spec.config, precision), spec.features});
+        parts_->heads.heads.emplace(name, Head{ImplicitQuery(spec.config, precision), spec.features});
     }
     if (bundle.fine_color) {
         const FineColorSpec& fine = *bundle.fine_color;
-        parts_->fine.emplace(FineColor{LoadedGraph("fine_color_encoder", fine.encoder, *engine),
-                                       fine.coarse_layers, ImplicitQuery(fine.head, precision)});
+        parts_->fine_encoder.emplace(kFineMaps, fine.encoder, *engine);
+        parts_->heads.fine.emplace(FineHead{fine.coarse_layers, ImplicitQuery(fine.head, precision)});
     }
-    if (bundle.face) parts_->face.emplace(bundle, *engine, precision);
+    if (bundle.face) parts_->heads.face.emplace(bundle, *engine, precision);
+#if defined(JIFF_HAVE_CUDA)
+    parts_->bundle.emplace(std::move(bundle));
+#endif
+}
+
+void require_gpu() {
+#if defined(JIFF_HAVE_CUDA)
+    cuda::require_device();
+#else
+    throw Error(
+        ErrorCode::kDevice,
+        "this build of jiffsdk has no CUDA; build it with JIFF_CUDA=ON where nvcc is, or take device='cpu'");
+#endif
+}
+
+void Reconstructor::use_gpu([[maybe_unused]] const std::string& precision) {
+    require_gpu();
+#if defined(JIFF_HAVE_CUDA)
+    parts_->gpu.emplace(*parts_->bundle, precision);
+#endif
+}
+
+std::unique_ptr<PhotoFunctions> Reconstructor::Parts::functions() const {
+#if defined(JIFF_HAVE_CUDA)
+    if (gpu) return functions_on_device(*gpu);
+#endif
+    return functions_on_host(heads);
 }
 
 Reconstructor::~Reconstructor() = default;
@@ -147,36 +167,34 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
     const Tensor frame_pixels = frame_image(rgb, mask, crop, parts_->frame.image_size_px);
 
     std::map<std::string, NamedTensors> encoded;
-    stages.start("encode_shape", 0.29f);
-    encoded["shape_encoder"] = parts_->encode(parts_->graphs.at("shape_encoder"), frame_pixels);
-    stages.start("encode_color", 0.38f);
-    encoded["color_encoder"] = parts_->encode(parts_->graphs.at("color_encoder"), frame_pixels);
-    const auto maps_of = [&](const std::vector<std::string>& features) {
-        FeatureMaps maps;
-        for (const auto& graph : features) maps.push_back(encoded.at(graph).at("features").view());
-        return maps;
+    const std::unique_ptr<PhotoFunctions> functions = parts_->functions();
+    const auto encode = [&](const std::string& name, const LoadedGraph& graph, const Tensor& pixels) {
+        encoded[name] = parts_->encode(graph, pixels);
+        functions->add_maps(name, encoded[name].at("features").view());
     };
+    stages.start("encode_shape", 0.29f);
+    encode("shape_encoder", parts_->graphs.at("shape_encoder"), frame_pixels);
+    stages.start("encode_color", 0.38f);
+    encode("color_encoder", parts_->graphs.at("color_encoder"), frame_pixels);
     result.size_m = metric_size(encoded.at("shape_encoder"), parts_->frame.size_m);
     result.image_from_world = image_from_world(crop, result.size_m);
 
-    const Head& shape = parts_->heads.at("shape");
-    PointFunction occupancy = asked(shape.query, maps_of(shape.features));
+    const auto& face_parts = parts_->heads.face;
     std::optional<UsedFace> face;
-    if (options.use_face && !parts_->face) result.face.status = "no_face_model";
-    if (options.use_face && parts_->face) {
-        result.face = parts_->face->fit({rgb, mask, crop, &frame_pixels, result.size_m}, occupancy, stages);
+    if (options.use_face && !face_parts) result.face.status = "no_face_model";
+    if (options.use_face && face_parts) {
+        const FramedPerson framed{rgb, mask, crop, &frame_pixels, result.size_m};
+        result.face = face_parts->fit(framed, functions->occupancy(), stages);
     }
     if (result.face.is_used()) {
         stages.start("encode_face_shape", 0.54f);
-        const FaceReconstruction& parts = *parts_->face;
         const bool by_distance = options.face_blend == FaceBlend::kDistance;
         Points view = view_from_world(result.face.mesh.vertices, result.size_m);
         FaceArea area =
-            face_area(view, result.face.mesh.faces, parts.region_margin(), by_distance, result.size_m);
-        FaceVolume volume = parts.encode_shape(view);
+            face_area(view, result.face.mesh.faces, face_parts->region_margin(), by_distance, result.size_m);
+        FaceVolume volume = face_parts->encode_shape(view);
         face.emplace(UsedFace{std::move(view), std::move(area), std::move(volume), std::nullopt});
-        occupancy = joined(occupancy, asked(parts.shape_head(), maps_of(parts.shape_features()), face->shape),
-                           face->area, 1);
+        functions->add_face(face->area, face->shape);
     }
 
     stages.start("extract", 0.84f);
@@ -184,8 +202,7 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
     extraction.resolution = options.resolution;
     extraction.dense = options.dense;
     extraction.columns = silhouette_columns(frame_pixels, options.resolution, options.silhouette_dilation_px);
-    Surface surface =
-        extract_surface(lattice_field(occupancy, options.resolution), extraction, stages.inner());
+    const Surface surface = functions->extract(extraction, options.keep_largest_component, stages.inner());
     if (surface.faces.empty()) {
         throw Error(
             ErrorCode::kEmptySurface,
@@ -195,39 +212,25 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
     }
     result.num_queries_asked = surface.num_queries_asked;
     result.num_queries_ideal = surface.num_queries_ideal;
-    if (options.keep_largest_component) surface = largest_component(surface);
     const Points view = view_from_lattice(surface.vertices, options.resolution);
     result.mesh.vertices = world_from_view(view, result.size_m);
     result.mesh.faces = world_triangles(surface.faces);
 
-    const Head& coarse = parts_->heads.at("color");
-    const FeatureMaps coarse_maps = maps_of(coarse.features);
     Tensor fine_pixels;
-    NamedTensors fine_encoded;
-    PointFunction color;
-    if (!parts_->fine) {
-        color = with_pixels(asked(coarse.query, coarse_maps), coarse.query.num_outputs(), frame_pixels);
-    } else {
+    if (parts_->fine_encoder) {
         stages.start("encode_fine_color", 0.92f);
-        const FineColor& fine = *parts_->fine;
-        const auto size_px = static_cast<int>(fine.encoder.spec().inputs.at("image")[2]);
+        const auto size_px = static_cast<int>(parts_->fine_encoder->spec().inputs.at("image")[2]);
         fine_pixels = frame_image(rgb, mask, crop, size_px);
-        fine_encoded = parts_->encode(fine.encoder, fine_pixels);
-        const FeatureMaps maps = {fine_encoded.at("features").view()};
-        const PointFunction activations = asked_activations(coarse.query, coarse_maps, fine.coarse_layers);
-        color = with_pixels(asked(fine.head, maps, activations), fine.head.num_outputs(), fine_pixels);
-        if (face && parts_->face->has_color()) {
+        encode(kFineMaps, *parts_->fine_encoder, fine_pixels);
+        if (face && face_parts->has_color()) {
             stages.start("encode_face_color", 0.94f);
-            const JointQuery& head = parts_->face->color_head();
-            face->color.emplace(parts_->face->encode_color(face->vertices, result.face.mesh.colors));
-            color = joined(
-                color,
-                with_pixels(asked(head, maps, *face->color, activations), head.num_outputs(), fine_pixels),
-                face->area, 3);
+            face->color.emplace(face_parts->encode_color(face->vertices, result.face.mesh.colors));
         }
     }
     stages.start("colorize", 1.0f);
-    result.mesh.colors = colorize_vertices(color, view, stages.inner());
+    const FaceVolume* face_color = face && face->color ? &*face->color : nullptr;
+    result.mesh.colors = functions->colorize(view, parts_->fine_encoder ? fine_pixels : frame_pixels,
+                                             face_color, stages.inner());
 
     result.mask = std::move(person.values);
     stages.finish();

@@ -49,6 +49,9 @@ struct Reconstruction {
     std::vector<std::string> warnings;
 };
 
+// Throws Error(kDevice), which names the remedy, where no GPU serves or this build has no CUDA.
+void require_gpu();
+
 // Loads the graphs of a bundle once and reconstructs any number of photographs.
 // `reconstruct` may be called from several threads.
 class Reconstructor {
@@ -60,8 +63,13 @@ class Reconstructor {
                   Precision precision = Precision::kFp32);
     ~Reconstructor();
 
+    // From here on the heads run on the current GPU, in `precision` "fp16" or "fp32": maps go there, the mesh
+    // comes back. Not while others reconstruct. Throws as require_gpu, and Error(kInvalidArgument) on another
+    // precision.
+    void use_gpu(const std::string& precision);
+
     // A face that cannot be used is no error: the result says why. Throws Error: kInvalidArgument,
-    // kInvalidMask, kNoPerson, kEngine, kInvalidField, kEmptySurface, kCancelled.
+    // kInvalidMask, kNoPerson, kEngine, kInvalidField, kEmptySurface, kCancelled, kDevice.
     Reconstruction reconstruct(const PhotoView& photo, const ReconstructOptions& options,
                                const ProgressCallback& progress = {}) const;
 

@@ -6,16 +6,7 @@
 #include <vector>
 
 namespace jiff {
-namespace {
 
-struct Tap {
-    int source = 0;
-    float weight = 0.0f;
-};
-
-using AxisTaps = std::vector<std::vector<Tap>>;  // of every output pixel
-
-// Weights along one axis: `num_out` pixels share [start, start + length) of `num_source` source pixels.
 AxisTaps axis_taps(double start, double length, int num_source, int num_out) {
     AxisTaps taps(num_out);
     const double step = length / num_out;
@@ -42,6 +33,8 @@ AxisTaps axis_taps(double start, double length, int num_source, int num_out) {
     }
     return taps;
 }
+
+namespace {
 
 // The same weights by source pixel: which output pixels it contributes to.
 AxisTaps by_source(const AxisTaps& taps, int num_source) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "core/tensor.h"
 
@@ -22,6 +23,15 @@ struct Box {
     double width_px = 0.0;
     double height_px = 0.0;
 };
+
+// One source pixel's share in an output pixel, and the shares along one axis of every output pixel: `num_out`
+// pixels share [start, start + length) of `num_source` source pixels.
+struct Tap {
+    int source = 0;
+    float weight = 0.0f;
+};
+using AxisTaps = std::vector<std::vector<Tap>>;
+AxisTaps axis_taps(double start, double length, int num_source, int num_out);
 
 // `box` of `image` as [num_channels, height_px, width_px] in [0, 1]. Outside the image values are 0.
 Tensor warp_image(const ImageView& image, const Box& box, int width_px, int height_px);

@@ -5,6 +5,7 @@ from ._core import __version__
 from .errors import (
     BundleError,
     Cancelled,
+    DeviceError,
     EmptySurfaceError,
     EngineError,
     FieldError,
@@ -24,6 +25,7 @@ from .result import Queries, Reconstruction
 __all__ = [
     "BundleError",
     "Cancelled",
+    "DeviceError",
     "EmptySurfaceError",
     "EngineError",
     "EngineOptions",

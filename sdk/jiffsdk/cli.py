@@ -1,8 +1,9 @@
 """The command line: `jiff reconstruct`, `jiff info` and the commands for bundles (`bundle_commands.py`).
 
 Exit codes: 0 done; 1 an error of another kind; 2 usage or an option that is not allowed; 3 the
-photograph or mask cannot be used, or shows nobody; 4 the bundle, the engine or a network failed; 5 the
-result cannot be written; 130 interrupted. Errors are one line on stderr that starts with ``jiff: error:``.
+photograph or mask cannot be used, or shows nobody; 4 the bundle, the engine, the GPU or a network failed;
+5 the result cannot be written; 130 interrupted. Errors are one line on stderr that starts with
+``jiff: error:``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from . import __version__, _core, engines
 from .bundle_commands import add_commands
 from .errors import (
     BundleError,
+    DeviceError,
     EmptySurfaceError,
     EngineError,
     FieldError,
@@ -47,6 +49,7 @@ _EXIT_CODES: list[tuple[type[JiffError], int]] = [
     (EmptySurfaceError, EXIT_INPUT),
     (BundleError, EXIT_MODEL),
     (EngineError, EXIT_MODEL),
+    (DeviceError, EXIT_MODEL),
     (FieldError, EXIT_MODEL),
     (OutputError, EXIT_OUTPUT),
 ]
@@ -131,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="what networks and heads compute in: fp32, bf16 where the CPU has it; auto: heads alone in bf16",
     )
+    reconstruct.add_argument("--device", default="cpu", help="where the heads run: cpu (the default) or cuda")
     return parser
 
 
@@ -145,7 +149,9 @@ def _reconstruct(parsed: argparse.Namespace) -> None:
         if not folder.is_dir():
             raise OutputError(f"cannot write '{written}': there is no folder '{folder}'; make it first")
 
-    reconstructor = Reconstructor(parsed.bundle, parsed.engine, parsed.threads, parsed.precision)
+    reconstructor = Reconstructor(
+        parsed.bundle, parsed.engine, parsed.threads, parsed.precision, device=parsed.device
+    )
     with _ProgressLine(sys.stderr, shown=not parsed.quiet and sys.stderr.isatty()) as line:
         result = reconstructor(parsed.photo, parsed.mask, progress=line.show, options=options)
     result.save(parsed.output)

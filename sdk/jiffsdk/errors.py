@@ -35,6 +35,10 @@ class EngineError(JiffError):
     """An engine is unknown, not installed, or failed."""
 
 
+class DeviceError(JiffError):
+    """A GPU is missing, too old, out of memory or failed."""
+
+
 class OptionError(JiffError, ValueError):
     """An option that is not allowed."""
 
@@ -68,6 +72,7 @@ _BY_CODE: dict[str, type[JiffError]] = {
     "invalid_field": FieldError,
     "bundle": BundleError,
     "engine": EngineError,
+    "device": DeviceError,
     "cancelled": Cancelled,
 }
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from .errors import OptionError
 
 RESOLUTIONS = tuple(range(32, 1025, 32))
+DEVICES = ("cpu", "cuda")
 FACE_CHOICES = ("auto", "off")
 FACE_BLENDS = ("distance", "region")
 PRECISIONS = ("auto", "fp32", "bf16")

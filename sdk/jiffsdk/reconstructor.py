@@ -14,7 +14,7 @@ from . import _core, engines
 from .errors import JiffWarning, core_errors
 from .face import face_from_core
 from .images import ImageSource, load_mask, load_photo
-from .options import PRECISIONS, EngineOptions, ReconstructionOptions, one_of
+from .options import DEVICES, PRECISIONS, EngineOptions, ReconstructionOptions, one_of
 from .result import Queries, Reconstruction
 
 Progress = Callable[[str, float], "bool | None"]
@@ -39,6 +39,12 @@ class Reconstructor:
         the one in `EngineOptions`. ``"auto"``: heads in bf16 where the CPU has AVX-512 BF16, which halves
         their time and moves the surface by less than a hundredth of a lattice cell in the mean; the engine
         as `EngineOptions` says. Networks in bf16 move it by up to a tenth (docs/performance.md).
+    device : str
+        ``"cpu"``, or ``"cuda"``: from the feature maps to the coloured mesh everything runs on the current
+        GPU; ``engine="auto"`` then takes one for the GPU, an engine that is named runs where it is told.
+    gpu_precision : str
+        What the heads compute in on the GPU: ``"fp16"`` with float32 sums, on tensor cores, or ``"fp32"``,
+        which agrees with the CPU to rounding and is many times slower.
 
     Raises
     ------
@@ -47,8 +53,10 @@ class Reconstructor:
     EngineError
         When the engine is unknown, is not installed, or cannot load a graph, or this CPU does not compute
         in bf16.
+    DeviceError
+        When no GPU serves, or this build has no CUDA.
     OptionError
-        On a number of threads or a precision that is not allowed.
+        On a number of threads, a device or a precision that is not allowed.
 
     Examples
     --------
@@ -63,12 +71,20 @@ class Reconstructor:
         engine: str | EngineOptions | engines.Engine = "auto",
         num_threads: int | None = None,
         precision: str = "auto",
+        device: str = "cpu",
+        gpu_precision: str = "fp16",
     ) -> None:
         one_of("precision", precision, PRECISIONS)
+        one_of("device", device, DEVICES)
+        if device == "cuda":
+            with core_errors():
+                _core.require_gpu()
         if isinstance(engine, engines.Engine):
             self._engine = engine
         else:
             options = engine if isinstance(engine, EngineOptions) else EngineOptions(engine)
+            if device == "cuda" and options.name == engines.AUTO:
+                options = replace(options, device=device)
             if num_threads is not None:
                 options = replace(options, num_threads=num_threads)
             if precision != "auto":
@@ -80,6 +96,10 @@ class Reconstructor:
             self._bundle = _core.load_bundle(os.fspath(DEFAULT_BUNDLE if bundle is None else bundle))
             self._core = _core.Reconstructor(self._bundle, self._engine, precision)
             self._precision = _core.precision_of(precision)
+            if device == "cuda":
+                self._core.use_gpu(gpu_precision)
+                self._precision = gpu_precision
+        self._device = device
 
     @property
     def bundle(self) -> _core.Bundle:
@@ -93,8 +113,13 @@ class Reconstructor:
 
     @property
     def precision(self) -> str:
-        """What the heads compute in: ``"fp32"`` or ``"bf16"``."""
+        """What the heads compute in: ``"fp32"`` or ``"bf16"``, on a GPU ``"fp16"`` or ``"fp32"``."""
         return self._precision
+
+    @property
+    def device(self) -> str:
+        """Where the heads run: ``"cpu"`` or ``"cuda"``."""
+        return self._device
 
     def __repr__(self) -> str:
         return f"Reconstructor(bundle={self._bundle.directory!r}, engine={self.engine!r})"

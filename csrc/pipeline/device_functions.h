@@ -1,0 +1,41 @@
+// What is asked of points, on the GPU: the twin of head_functions.h, point_function.h and vertex_colors.h.
+// All pointers are in device memory.
+#pragma once
+
+#include <cstdint>
+
+#include "ops/device_surface.h"
+#include "ops/face_blend.h"
+#include "ops/head_query.h"
+
+namespace jiff::cuda {
+
+// Some of a batch of points, with the way back: made on the device, how many only it knows.
+struct SelectedPoints {
+    Buffer<std::int32_t> flags, sums;  // of each point: whether it was taken, and how many before it
+    Buffer<std::int64_t> count;        // one number
+    Buffer<float> points;              // [num_points, 3], the first `count` have a meaning
+};
+
+// The points in a face's region.
+SelectedPoints select_region(const FaceRegion& region, const float* points, std::int64_t num_points,
+                             const Stream& stream);
+
+// Rows [num_points, num_columns] of the selected points, in their order.
+Buffer<float> select_rows(const SelectedPoints& selected, const float* rows, std::int64_t num_points,
+                          std::int64_t num_columns, const Stream& stream);
+
+// Mixes the face's answers, one row a selected point, into those of all points [num_points, num_channels], as
+// jiff::joined does: without distances wholly but for the region's border, else by a share that falls with
+// the distance of each selected point. One channel is an occupancy, several are colours.
+void mix_face(const FaceRegion& region, const SelectedPoints& selected, const float* points,
+              std::int64_t num_points, std::int64_t num_channels, const float* face,
+              const float* distances_cm, float* answers, const Stream& stream);
+
+// RGB [num_points, 3], or of the first `count` where that is not null, from the outputs of a colour head,
+// three, or four over the pixels of `frame` [4, S, S].
+void blend_pixels(const float* outputs, std::int64_t num_outputs, const float* frame, std::int64_t frame_size,
+                  const float* points, std::int64_t num_points, const std::int64_t* count, float* colors,
+                  const Stream& stream);
+
+}  // namespace jiff::cuda

@@ -1,0 +1,207 @@
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "core/cuda.h"
+#include "ops/device_ops.h"
+#include "ops/device_surface.h"
+#include "ops/head_query.h"
+#include "pipeline/device_functions.h"
+#include "pipeline/device_path.h"
+
+namespace jiff {
+namespace {
+
+constexpr std::int64_t kColorChunk = 1 << 17;  // vertices at once: their activations are kept
+
+}  // namespace
+
+struct DevicePath::State {
+    cuda::Stream stream;  // before what was allocated on it
+    std::map<std::string, cuda::HeadQuery> heads;
+    std::map<std::string, std::vector<std::string>> maps_of_head;
+    bool has_fine = false;
+};
+
+DevicePath::DevicePath(const Bundle& bundle, const std::string& precision)
+    : state_(std::make_unique<State>()) {
+    const cuda::Precision computed_in = cuda::precision_named(precision);
+    State& s = *state_;
+    const auto add = [&](const std::string& name, const auto& config, const std::vector<std::string>& maps,
+                         auto... num_layers) {
+        s.heads.emplace(name, cuda::HeadQuery(config, computed_in, s.stream, num_layers...));
+        s.maps_of_head[name] = maps;
+    };
+    for (const auto& [name, spec] : bundle.heads) add(name, spec.config, spec.features);
+    if (bundle.face) add("face_shape", bundle.face->shape_head, bundle.face->shape_features);
+    if (!bundle.fine_color) return;
+    s.has_fine = true;
+    const HeadSpec& coarse = bundle.heads.at("color");
+    add("activations", coarse.config, coarse.features, std::int64_t{bundle.fine_color->coarse_layers});
+    add("fine_color", bundle.fine_color->head, {kFineMaps});
+    if (bundle.face && bundle.face->color) add("face_color", bundle.face->color->head, {kFineMaps});
+}
+
+DevicePath::~DevicePath() = default;
+
+namespace {
+
+class DevicePhoto : public PhotoFunctions {
+  public:
+    explicit DevicePhoto(const DevicePath::State& path) : path_(path) {}
+
+    void add_maps(const std::string& graph, const TensorView& features) override {
+        maps_.emplace(graph, cuda::DeviceTensor(features, stream_));
+    }
+
+    void add_face(const FaceArea& area, const FaceVolume& shape) override {
+        region_ = area.region;
+        cm_per_unit_ = static_cast<float>(area.cm_per_unit);
+        if (area.mesh) face_mesh_.emplace(*area.mesh, stream_);
+        face_shape_.emplace(shape.sampler, shape.frame, stream_);
+    }
+
+    PointFunction occupancy() const override {
+        return [this](const float* points, std::int64_t num_points, float* answers) {
+            if (num_points == 0) return;
+            const cuda::Buffer<float> given(points, 3 * num_points, stream_);
+            cuda::Buffer<float> values(num_points, stream_);
+            ask_occupancy(given.data(), num_points, values.data());
+            cuda::copy_to_host(answers, values.data(), num_points * sizeof(float), stream_);
+            stream_.synchronize();
+        };
+    }
+
+    Surface extract(const ExtractionOptions& options, bool only_largest,
+                    const ProgressCallback& progress) override {
+        const cuda::DeviceFunction occupancy =
+            [this](const float* points, std::int64_t num_points, const std::int64_t*, float* answers,
+                   const cuda::Stream&) { ask_occupancy(points, num_points, answers); };
+        resolution_ = options.resolution;
+        if (options.dense) {
+            const auto field = cuda::host_field(occupancy, options.resolution, stream_);
+            Surface found = extract_surface(field, options, progress);
+            if (only_largest) found = largest_component(found);
+            surface_ = cuda::DeviceSurface(found, stream_);
+            return found;
+        }
+        surface_ = cuda::extract_surface(occupancy, options, stream_, progress);
+        if (only_largest) surface_ = cuda::largest_component(std::move(surface_), stream_);
+        return surface_.to_host();
+    }
+
+    std::vector<std::array<float, 3>> colorize(const Points&, const Tensor& frame,
+                                               const FaceVolume* face_color,
+                                               const ProgressCallback& progress) override {
+        const std::int64_t num_vertices = surface_.num_vertices;
+        const std::int64_t frame_size = frame.shape()[1];
+        const cuda::DeviceTensor pixels(frame.view(), stream_);
+        const cuda::Buffer<float> view = cuda::view_vertices(surface_, resolution_, stream_);
+        cuda::Buffer<float> colors(3 * num_vertices, stream_);
+        std::optional<cuda::DeviceVolume> volume;
+        if (face_color) volume.emplace(face_color->sampler, face_color->frame, stream_);
+        for (std::int64_t begin = 0; begin < num_vertices; begin += kColorChunk) {
+            const std::int64_t num = std::min(kColorChunk, num_vertices - begin);
+            color_some(view.data() + 3 * begin, num, pixels.view().data, frame_size,
+                       volume ? &*volume : nullptr, colors.data() + 3 * begin);
+            report(progress, "colorize", static_cast<float>(begin + num) / static_cast<float>(num_vertices));
+        }
+        std::vector<std::array<float, 3>> result(num_vertices);
+        if (num_vertices == 0) return result;
+        cuda::copy_to_host(result.data()->data(), colors.data(), 3 * num_vertices * sizeof(float), stream_);
+        stream_.synchronize();
+        return result;
+    }
+
+  private:
+    const cuda::DeviceFold& fold_of(const std::string& head) const {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        const auto found = folds_.find(head);
+        if (found != folds_.end()) return found->second;
+        std::vector<cuda::DeviceView> views;
+        for (const std::string& graph : path_.maps_of_head.at(head)) views.push_back(maps_.at(graph).view());
+        return folds_.emplace(head, path_.heads.at(head).fold(views, stream_)).first->second;
+    }
+
+    void ask(const std::string& head, const cuda::DeviceVolume* volume, const float* features,
+             const float* points, std::int64_t num_points, const std::int64_t* count, float* values) const {
+        path_.heads.at(head).query(fold_of(head), volume, features, points, num_points, count, values,
+                                   stream_);
+    }
+
+    void ask_occupancy(const float* points, std::int64_t num_points, float* values) const {
+        ask("shape", nullptr, nullptr, points, num_points, nullptr, values);
+        if (!face_shape_) return;
+        const cuda::SelectedPoints selected = cuda::select_region(region_, points, num_points, stream_);
+        cuda::Buffer<float> answers(num_points, stream_);
+        ask("face_shape", &*face_shape_, nullptr, selected.points.data(), num_points, selected.count.data(),
+            answers.data());
+        mix(selected, points, num_points, 1, answers.data(), values);
+    }
+
+    void mix(const cuda::SelectedPoints& selected, const float* points, std::int64_t num_points,
+             std::int64_t num_channels, const float* face, float* answers) const {
+        cuda::Buffer<float> distances;
+        if (face_mesh_) {
+            distances = cuda::Buffer<float>(num_points, stream_);
+            face_mesh_->query(selected.points.data(), num_points, selected.count.data(), cm_per_unit_,
+                              distances.data(), stream_);
+        }
+        cuda::mix_face(region_, selected, points, num_points, num_channels, face, distances.data(), answers,
+                       stream_);
+    }
+
+    // RGB of some vertices. `face`, or null, answers in its region.
+    void color_some(const float* points, std::int64_t num_points, const float* pixels,
+                    std::int64_t frame_size, const cuda::DeviceVolume* face, float* colors) const {
+        cuda::Buffer<float> activations;
+        std::int64_t num_activations = 0;
+        if (path_.has_fine) {
+            num_activations = path_.heads.at("activations").num_outputs();
+            activations = cuda::Buffer<float>(num_points * num_activations, stream_);
+            ask("activations", nullptr, nullptr, points, num_points, nullptr, activations.data());
+        }
+        const auto blended = [&](const std::string& head, const cuda::DeviceVolume* volume,
+                                 const float* features, const float* at, const std::int64_t* count,
+                                 float* to) {
+            const std::int64_t num_outputs = path_.heads.at(head).num_outputs();
+            cuda::Buffer<float> outputs(num_points * num_outputs, stream_);
+            ask(head, volume, features, at, num_points, count, outputs.data());
+            cuda::blend_pixels(outputs.data(), num_outputs, pixels, frame_size, at, num_points, count, to,
+                               stream_);
+        };
+        blended(path_.has_fine ? "fine_color" : "color", nullptr, activations.data(), points, nullptr,
+                colors);
+        if (!face) return;
+        const cuda::SelectedPoints selected = cuda::select_region(region_, points, num_points, stream_);
+        const auto features =
+            cuda::select_rows(selected, activations.data(), num_points, num_activations, stream_);
+        cuda::Buffer<float> face_colors(3 * num_points, stream_);
+        blended("face_color", face, features.data(), selected.points.data(), selected.count.data(),
+                face_colors.data());
+        mix(selected, points, num_points, 3, face_colors.data(), colors);
+    }
+
+    const DevicePath::State& path_;
+    cuda::Stream stream_;  // before what is allocated on it
+    std::map<std::string, cuda::DeviceTensor> maps_;
+    mutable std::mutex mutex_;  // guards `folds_`: the occupancy may be asked from several threads
+    mutable std::map<std::string, cuda::DeviceFold> folds_;
+    FaceRegion region_;
+    float cm_per_unit_ = 0.0f;
+    std::optional<cuda::DeviceMeshDistance> face_mesh_;  // where the face's share falls with the distance
+    std::optional<cuda::DeviceVolume> face_shape_;
+    cuda::DeviceSurface surface_;
+    int resolution_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<PhotoFunctions> functions_on_device(const DevicePath& path) {
+    return std::make_unique<DevicePhoto>(path.state());
+}
+
+}  // namespace jiff

@@ -1,0 +1,71 @@
+// What the heads answer for one photograph, from its feature maps to a coloured surface: on the host, or on a
+// GPU (device_path.h).
+#pragma once
+
+#include <array>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/progress.h"
+#include "core/tensor.h"
+#include "ops/implicit_query.h"
+#include "ops/surface_extraction.h"
+#include "pipeline/face_reconstruction.h"
+#include "pipeline/face_volume.h"
+#include "pipeline/point_function.h"
+#include "pipeline/triangle_mesh.h"
+
+namespace jiff {
+
+inline constexpr const char* kFineMaps = "fine_color_encoder";  // the name of its maps
+
+class PhotoFunctions {
+  public:
+    virtual ~PhotoFunctions() = default;
+
+    // The "features" of the encoder `graph`, which must stay.
+    virtual void add_maps(const std::string& graph, const TensorView& features) = 0;
+
+    // The occupancy, also with a face once there is one; asked from the host. Thread-safe.
+    virtual PointFunction occupancy() const = 0;
+
+    // From here on the face answers in its area (paper Sec. 4.5). Both must stay.
+    virtual void add_face(const FaceArea& area, const FaceVolume& shape) = 0;
+
+    // The surface, in lattice coordinates. Throws as extract_surface.
+    virtual Surface extract(const ExtractionOptions& options, bool only_largest,
+                            const ProgressCallback& progress) = 0;
+
+    // RGB in [0, 1] at the vertices of the extracted surface, which are at `view`. `frame` as frame_image
+    // gives it, of the size that the last colour head is made for; `face_color` of the face that was added,
+    // or null.
+    virtual std::vector<std::array<float, 3>> colorize(const Points& view, const Tensor& frame,
+                                                       const FaceVolume* face_color,
+                                                       const ProgressCallback& progress) = 0;
+};
+
+struct Head {
+    ImplicitQuery query;
+    std::vector<std::string> features;
+};
+
+// The second colour head, which reads a larger picture and what the head "color" thinks.
+struct FineHead {
+    int coarse_layers;
+    ImplicitQuery query;
+};
+
+// The heads of a bundle on the host.
+struct HostHeads {
+    std::map<std::string, Head> heads;
+    std::optional<FineHead> fine;
+    std::optional<FaceReconstruction> face;
+};
+
+// `heads` must outlive the result.
+std::unique_ptr<PhotoFunctions> functions_on_host(const HostHeads& heads);
+
+}  // namespace jiff

@@ -1,0 +1,73 @@
+"""The tests of the GPU on kernels that the processor emulates (tests/cuda_emulation), where there is none."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from built_library import PATH, ROOT, run
+
+GPU_TESTS = sorted(
+    path for path in (ROOT / "tests").glob("test_cuda_*.py") if path.name != Path(__file__).name
+)
+
+
+@pytest.fixture(scope="module")
+def emulated_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with jiffsdk whose kernels are emulated. JIFF_TEST_EMULATED_DIR names one to keep."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("the emulation switches stacks of x86-64")
+    if any(shutil.which(tool, path=PATH) is None for tool in ("cmake", "ninja")):
+        pytest.skip("building the emulation needs cmake and ninja")
+    kept = os.environ.get("JIFF_TEST_EMULATED_DIR")
+    directory = Path(kept) if kept else tmp_path_factory.mktemp("emulated")
+    package = directory / "package" / "jiffsdk"
+    package.mkdir(parents=True, exist_ok=True)
+    for path in (ROOT / "sdk" / "jiffsdk").iterdir():
+        link = package / path.name
+        if not path.name.startswith("_core.") and not link.exists():
+            link.symlink_to(path)
+    run(
+        "cmake", "-S", ROOT, "-B", directory / "build", "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
+        "-DJIFF_CUDA=EMULATED", f"-DPython_EXECUTABLE={sys.executable}",
+        f"-DJIFF_PYTHON_OUTPUT_DIR={package}",
+    )  # fmt: skip
+    run("cmake", "--build", directory / "build", "-j", "2")
+    return package.parent
+
+
+def run_tests(package: Path, *arguments: str, **settings: str) -> str:
+    """Runs pytest on the emulated package; its output. Fails when a test failed or none ran."""
+    paths = [str(package), str(ROOT / "export"), str(ROOT / "tests"), str(ROOT)]
+    finished = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-o", f"pythonpath={' '.join(paths)}", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout
+
+
+@pytest.mark.parametrize("path", GPU_TESTS, ids=lambda path: path.stem)
+def test_kernels_as_on_an_rtx_2080_ti(emulated_package: Path, path: Path) -> None:
+    assert " passed" in run_tests(emulated_package, str(path), JIFF_EMULATED_GPU="75")
+
+
+def test_kernels_on_a_gpu_with_more_shared_memory(emulated_package: Path) -> None:
+    output = run_tests(emulated_package, "tests/test_cuda_heads.py", "-k", "fit", JIFF_EMULATED_GPU="90")
+    assert " passed" in output
+
+
+@pytest.mark.parametrize("order", ["reverse", "7"])
+def test_threads_between_barriers_may_run_in_any_order(emulated_package: Path, order: str) -> None:
+    paths = [str(path) for path in GPU_TESTS if "pipeline" not in path.name]
+    assert " passed" in run_tests(emulated_package, *paths, JIFF_EMULATION_ORDER=order)
