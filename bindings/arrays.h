@@ -3,6 +3,8 @@
 
 #include <pybind11/numpy.h>
 
+#include <array>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -32,6 +34,16 @@ pybind11::array_t<T, pybind11::array::c_style> checked_array(const pybind11::arr
                         ", got " + to_string(shape) + " and " + std::string(pybind11::str(array.dtype())));
     }
     return pybind11::array_t<T, pybind11::array::c_style>::ensure(array);
+}
+
+// Rows of three of `array`; `num_rows` as in `checked_array`.
+template <typename T>
+std::vector<std::array<T, 3>> rows_of(const pybind11::array& array, std::int64_t num_rows,
+                                      const std::string& name) {
+    const auto checked = checked_array<T>(array, {num_rows, 3}, name);
+    std::vector<std::array<T, 3>> rows(checked.shape(0));
+    if (!rows.empty()) std::memcpy(rows.data(), checked.data(), sizeof(T) * checked.size());
+    return rows;
 }
 
 inline TensorView view_of(const pybind11::array& array) {

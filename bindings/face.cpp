@@ -21,17 +21,9 @@ using BoxValues = std::array<double, 4>;  // left, top, width, height
 
 Box box_of(const BoxValues& values) { return {values[0], values[1], values[2], values[3]}; }
 
-template <typename T>
-std::vector<std::array<T, 3>> rows_of(const py::array& array, const char* name) {
-    const auto checked = checked_array<T>(array, {-1, 3}, name);
-    std::vector<std::array<T, 3>> rows(checked.shape(0));
-    std::memcpy(rows.data(), checked.data(), sizeof(T) * checked.size());
-    return rows;
-}
-
 py::tuple nearest(const py::array& points, const py::array& queries, double reach) {
-    const NearestPoints tree(rows_of<float>(points, "points"));
-    const auto asked = rows_of<float>(queries, "queries");
+    const NearestPoints tree(rows_of<float>(points, -1, "points"));
+    const auto asked = rows_of<float>(queries, -1, "queries");
     py::array_t<std::int64_t> indices(static_cast<py::ssize_t>(asked.size()));
     py::array_t<double> distances(static_cast<py::ssize_t>(asked.size()));
     for (std::size_t i = 0; i < asked.size(); ++i) {
@@ -58,10 +50,10 @@ Similarity similarity_of(const py::array& rotation, double scale, const std::arr
 FaceAlignment align(const py::array& vertices, const py::array& faces, const Similarity& start,
                     const py::array& surface_vertices, const py::array& surface_faces,
                     const FaceAlignmentOptions& options) {
-    const auto own = rows_of<float>(vertices, "vertices");
-    const auto own_faces = rows_of<std::int32_t>(faces, "faces");
-    const auto surface = rows_of<float>(surface_vertices, "surface_vertices");
-    const auto triangles = rows_of<std::int32_t>(surface_faces, "surface_faces");
+    const auto own = rows_of<float>(vertices, -1, "vertices");
+    const auto own_faces = rows_of<std::int32_t>(faces, -1, "faces");
+    const auto surface = rows_of<float>(surface_vertices, -1, "surface_vertices");
+    const auto triangles = rows_of<std::int32_t>(surface_faces, -1, "surface_faces");
     const py::gil_scoped_release release;
     return align_face(own, own_faces, start, surface, triangles, options);
 }

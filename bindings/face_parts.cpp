@@ -20,13 +20,6 @@ namespace {
 
 using Rows = std::vector<std::array<float, 3>>;
 
-Rows rows_of(const py::array& array, std::int64_t num_rows, const char* name) {
-    const auto checked = checked_array<float>(array, {num_rows, 3}, name);
-    Rows rows(checked.shape(0));
-    std::memcpy(rows.data(), checked.data(), sizeof(float) * checked.size());
-    return rows;
-}
-
 py::array array_of(Rows rows) { return array_from_rows<float>(std::move(rows), 3); }
 
 FaceCoefficients coefficients_of(const py::array& values) {
@@ -51,17 +44,17 @@ class FaceVolumes {
     }
 
     py::array shape(const py::array& vertices, const py::array& points) const {
-        const Rows own = rows_of(vertices, num_vertices_, "vertices");
-        const Rows asked = rows_of(points, -1, "points");
+        const Rows own = rows_of<float>(vertices, num_vertices_, "vertices");
+        const Rows asked = rows_of<float>(points, -1, "points");
         const py::gil_scoped_release release;
         return sampled(shape_->encode(own), asked);
     }
 
     py::array color(const py::array& vertices, const py::array& colors, const py::array& points) const {
         if (!color_) throw Error(ErrorCode::kBundle, "the bundle's face has no 'color'");
-        const Rows own = rows_of(vertices, num_vertices_, "vertices");
-        const Rows of_vertices = rows_of(colors, num_vertices_, "colors");
-        const Rows asked = rows_of(points, -1, "points");
+        const Rows own = rows_of<float>(vertices, num_vertices_, "vertices");
+        const Rows of_vertices = rows_of<float>(colors, num_vertices_, "colors");
+        const Rows asked = rows_of<float>(points, -1, "points");
         const py::gil_scoped_release release;
         return sampled(color_->encode(own, of_vertices), asked);
     }
@@ -112,11 +105,8 @@ void bind_face_parts(py::module_& module) {
     module.def(
         "lit_colors",
         [](const py::array& albedo, const py::array& normals, const FaceLight& light) {
-            const Rows colors = rows_of(albedo, -1, "albedo");
-            const auto checked =
-                checked_array<double>(normals, {static_cast<std::int64_t>(colors.size()), 3}, "normals");
-            std::vector<std::array<double, 3>> unit(colors.size());
-            std::memcpy(unit.data(), checked.data(), sizeof(double) * checked.size());
+            const Rows colors = rows_of<float>(albedo, -1, "albedo");
+            const auto unit = rows_of<double>(normals, static_cast<std::int64_t>(colors.size()), "normals");
             return array_of(lit_colors(colors, unit, light));
         },
         py::arg("albedo"), py::arg("normals"), py::arg("light"),

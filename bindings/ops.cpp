@@ -171,13 +171,9 @@ py::dict check(const py::function& field, int resolution, float iso, int coarse_
 }
 
 py::tuple keep_largest(const py::array& vertices, const py::array& faces) {
-    const FloatArray checked_vertices = checked_array<float>(vertices, {-1, 3}, "vertices");
-    const auto checked_faces = checked_array<std::int32_t>(faces, {-1, 3}, "faces");
     Surface surface;
-    surface.vertices.resize(checked_vertices.shape(0));
-    surface.faces.resize(checked_faces.shape(0));
-    std::memcpy(surface.vertices.data(), checked_vertices.data(), sizeof(float) * checked_vertices.size());
-    std::memcpy(surface.faces.data(), checked_faces.data(), sizeof(std::int32_t) * checked_faces.size());
+    surface.vertices = rows_of<float>(vertices, -1, "vertices");
+    surface.faces = rows_of<std::int32_t>(faces, -1, "faces");
     for (const auto& face : surface.faces) {
         for (const std::int32_t vertex : face) {
             if (vertex < 0 || vertex >= static_cast<std::int64_t>(surface.vertices.size())) {

@@ -88,8 +88,9 @@ def main() -> None:
         bundle = write_bundle(Path(folder) / "bundle")
         program = ROOT / "build" / preset / "tests" / "cpp" / "c_api_stress"
         run(program, bundle, **settings(preset, leaks=True))
-    # Python and NumPy keep what they allocate until the process ends.
-    interpreter = (sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider")
+    # Python and NumPy keep what they allocate until the process ends. pytest must not capture what a
+    # sanitizer says: it ends the process.
+    interpreter = (sys.executable, "-m", "pytest", "-q", "-x", "--capture=no", "-p", "no:cacheprovider")
     run(
         *interpreter,
         *("-o", f"pythonpath={packages} export tests ."),

@@ -273,8 +273,7 @@ def main(argv: list[str] | None = None) -> None:
     def loss(net: nn.Module) -> Losses:
         truth = draw_batch(people, model, net.config, arguments.batch)
         image = as_photographs(truth, model.landmarks).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", enabled=False):  # bf16 halves the speed of small convolutions on a CPU
-            return face_losses(net.read(image), truth, parts, net.config.side_m)
+        return face_losses(net.read(image), truth, parts, net.config.side_m)
 
     options = TrainOptions(
         out=arguments.out,
