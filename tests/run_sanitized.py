@@ -36,6 +36,9 @@ def settings(preset: str, *, leaks: bool) -> dict[str, str]:
         # OpenVINO's threading library else loads a part of itself in a way that sanitizers refuse.
         "TBB_ENABLE_SANITIZERS": "1",
         "JIFF_NUM_THREADS": "4",
+        # NumPy's and torch's own threads, which are not compiled so, look like races.
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
         "PATH": PATH,
         "LD_LIBRARY_PATH": openvino_libraries(),
     }
