@@ -16,6 +16,7 @@ from built_library import (
     ROOT,
     InstalledLibrary,
     onnxruntime_library,
+    openvino_libraries,
     package_dir,
     run,
 )
@@ -46,7 +47,12 @@ def ask(library: Path, bundle: Path, engine: str, **environment: str) -> tuple[l
     """The engines that a process with these variables has, and what it hears when it asks for `engine`."""
     finished = subprocess.run(
         [sys.executable, "-c", ASK, library, bundle, engine],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "tests"), **environment},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT / "tests"),
+            "LD_LIBRARY_PATH": openvino_libraries(),
+            **environment,
+        },
         capture_output=True,
         text=True,
         check=False,
