@@ -20,6 +20,12 @@ def openvino_libraries() -> str:
     return str(Path(openvino_cmake_dir()).parent / "libs")
 
 
+def engine_libraries() -> str:
+    """The same for all engines of this environment, for LD_LIBRARY_PATH."""
+    torch = package_dir("torch")
+    return os.pathsep.join([openvino_libraries(), *([str(torch / "lib")] if torch is not None else [])])
+
+
 def openvino_cmake_dir() -> Path:
     """Where the installed OpenVINO keeps its CMake package."""
     import openvino
@@ -56,7 +62,7 @@ def run(*command: str | Path, cwd: Path | None = None, env: dict[str, str] | Non
     finished = subprocess.run(
         [program, *(str(part) for part in command[1:])],
         cwd=cwd,
-        env={**os.environ, "PATH": PATH, "LD_LIBRARY_PATH": openvino_libraries(), **(env or {})},
+        env={**os.environ, "PATH": PATH, "LD_LIBRARY_PATH": engine_libraries(), **(env or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

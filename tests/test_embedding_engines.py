@@ -15,8 +15,8 @@ import jiffsdk
 from built_library import (
     ROOT,
     InstalledLibrary,
+    engine_libraries,
     onnxruntime_library,
-    openvino_libraries,
     package_dir,
     run,
 )
@@ -50,7 +50,7 @@ def ask(library: Path, bundle: Path, engine: str, **environment: str) -> tuple[l
         env={
             **os.environ,
             "PYTHONPATH": str(ROOT / "tests"),
-            "LD_LIBRARY_PATH": openvino_libraries(),
+            "LD_LIBRARY_PATH": engine_libraries(),
             **environment,
         },
         capture_output=True,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from built_library import ROOT, InstalledLibrary, openvino_libraries
+from built_library import ROOT, InstalledLibrary, engine_libraries
 
 NUM_RUNS = 100
 MOST_GROWTH_MIB = 4.0
@@ -54,7 +54,7 @@ for run in (reconstruct, create, open_bundle):
 def test_memory_is_flat_after_the_fifth_run(installed_library: InstalledLibrary, bundle_dir: Path) -> None:
     finished = subprocess.run(
         [sys.executable, "-c", PROGRAM, installed_library.shared_library, bundle_dir],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "tests"), "LD_LIBRARY_PATH": openvino_libraries()},
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests"), "LD_LIBRARY_PATH": engine_libraries()},
         capture_output=True,
         text=True,
         check=False,
