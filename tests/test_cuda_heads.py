@@ -8,30 +8,17 @@ from numpy.typing import NDArray
 
 from gpu import fewer, needs_gpu
 from jiffsdk import _core
+from random_heads import random_layers
 from reference import implicit_query as reference
 from reference import joint_query as joint_reference
 
 pytestmark = needs_gpu
-
-Layers = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 # In float32 the sums run in the order of the CPU's: worst error seen against float64 4e-7.
 EXACT = 3e-6
 # Half precision keeps 11 bits of weights, folded maps and activations: sums of about unit size through a few
 # layers come out with some 1e-3, answers after the sigmoid with a quarter of it.
 HALF = 6e-3
-
-
-def layers_of(widths: list[int], num_start: int = 0, seed: int = 0) -> Layers:
-    """Layers of the given widths, the first of which is the number of raw channels."""
-    rng = np.random.default_rng(seed)
-    layers, previous = [], num_start
-    for width in widths[1:]:
-        inputs = previous + widths[0]
-        weight = rng.normal(scale=1.5 / inputs**0.5, size=(width, inputs))
-        layers.append((weight.astype(np.float32), rng.normal(scale=0.1, size=width).astype(np.float32)))
-        previous = width
-    return layers
 
 
 def maps_of(sizes: list[tuple[int, int, int]], seed: int = 1) -> list[NDArray[np.float32]]:
@@ -77,7 +64,7 @@ def test_equals_the_reference(
     precision: str,
     tolerance: float,
 ) -> None:
-    layers, maps, points = layers_of(widths), maps_of(sizes), points_of(count)
+    layers, maps, points = random_layers(widths), maps_of(sizes), points_of(count)
     head = _core.CudaHead(layers, 1.28, activation, precision=precision)
     head.fold(maps)
     compare(head.query(points), reference.query(layers, maps, points, 1.28, activation), tolerance)
@@ -86,7 +73,7 @@ def test_equals_the_reference(
 @pytest.mark.parametrize("name", ["compact", "paper"])
 def test_heads_that_ship_and_the_papers_fit_every_tile(name: str) -> None:
     widths = {"compact": [129, 256, 256, 128, 64, 1], "paper": [257, 1024, 512, 256, 128, 1]}[name]
-    layers, maps = layers_of(widths), maps_of([(widths[0] - 1, 3, 4)])
+    layers, maps = random_layers(widths), maps_of([(widths[0] - 1, 3, 4)])
     head = _core.CudaHead(layers, 1.28)
     head.fold(maps)
     device = _core.cuda_device()
@@ -100,7 +87,7 @@ def test_heads_that_ship_and_the_papers_fit_every_tile(name: str) -> None:
 
 
 def test_float32_agrees_with_the_cpu_to_rounding() -> None:
-    layers, maps = layers_of([15, 64, 32, 1]), maps_of([(14, 9, 8)])
+    layers, maps = random_layers([15, 64, 32, 1]), maps_of([(14, 9, 8)])
     points = points_of(fewer(5000, 300))[9:]
     head = _core.CudaHead(layers, 1.28, precision="fp32")
     head.fold(maps)
@@ -109,7 +96,7 @@ def test_float32_agrees_with_the_cpu_to_rounding() -> None:
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", EXACT), ("fp16", HALF)])
 def test_features_of_each_point_stand_between_the_maps_and_depth(precision: str, tolerance: float) -> None:
-    layers, maps = layers_of([14 + 21 + 1, 70, 9, 3]), maps_of([(9, 5, 7), (5, 5, 7)])
+    layers, maps = random_layers([14 + 21 + 1, 70, 9, 3]), maps_of([(9, 5, 7), (5, 5, 7)])
     points = points_of(140)
     features = np.random.default_rng(4).normal(size=(len(points), 21)).astype(np.float32)
     head = _core.CudaHead(layers, 1.28, "tanh", 21, precision)
@@ -121,7 +108,7 @@ def test_features_of_each_point_stand_between_the_maps_and_depth(precision: str,
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", EXACT), ("fp16", 4 * HALF)])
 @pytest.mark.parametrize("num_layers", [1, 2, 3])
 def test_activations_equal_the_reference(num_layers: int, precision: str, tolerance: float) -> None:
-    layers, maps = layers_of([15, 70, 23, 7, 3]), maps_of([(9, 5, 7), (5, 4, 3)])
+    layers, maps = random_layers([15, 70, 23, 7, 3]), maps_of([(9, 5, 7), (5, 4, 3)])
     points = points_of(70)
     head = _core.CudaHead(layers, 1.28, precision=precision, num_layers=num_layers)
     head.fold(maps)
@@ -149,9 +136,9 @@ def test_joint_heads_equal_the_reference(
     maps, points = maps_of([(9, 5, 7), (5, 6, 6)]), points_of(90)
     raw_2d, raw_3d = 14 + num_features + 1, 11
     parts = [
-        layers_of([raw_2d, *widths_2d], seed=1),
-        layers_of([raw_3d, *widths_3d], seed=2),
-        layers_of([raw_2d + raw_3d, *widths_joint], widths_2d[-1] + widths_3d[-1], seed=3),
+        random_layers([raw_2d, *widths_2d], seed=1),
+        random_layers([raw_3d, *widths_3d], seed=2),
+        random_layers([raw_2d + raw_3d, *widths_joint], widths_2d[-1] + widths_3d[-1], seed=3),
     ]
     rng = np.random.default_rng(5)
     volume = rng.normal(size=(1, raw_3d, 4, 5, 6)).astype(np.float32)
@@ -168,7 +155,7 @@ def test_joint_heads_equal_the_reference(
 
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])
 def test_a_point_has_one_result_whatever_its_neighbours(precision: str) -> None:
-    layers, maps = layers_of([20, 48, 24, 2]), maps_of([(19, 5, 5)])
+    layers, maps = random_layers([20, 48, 24, 2]), maps_of([(19, 5, 5)])
     points = points_of(200)
     head = _core.CudaHead(layers, precision=precision)
     head.fold(maps)
@@ -180,7 +167,7 @@ def test_a_point_has_one_result_whatever_its_neighbours(precision: str) -> None:
 
 
 def test_maps_may_be_folded_again_and_in_other_sizes() -> None:
-    layers, points = layers_of([12, 17, 3]), points_of(50)
+    layers, points = random_layers([12, 17, 3]), points_of(50)
     head = _core.CudaHead(layers)
     for sizes in ([(11, 5, 5)], [(4, 3, 3), (7, 6, 2)], [(11, 8, 8)]):
         maps = maps_of(sizes)
@@ -189,7 +176,7 @@ def test_maps_may_be_folded_again_and_in_other_sizes() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    layers, maps = layers_of([12, 17, 3]), maps_of([(11, 5, 5)])
+    layers, maps = random_layers([12, 17, 3]), maps_of([(11, 5, 5)])
     with pytest.raises(_core.Error, match="must be 'fp16' or 'fp32', got 'int8'"):
         _core.CudaHead(layers, precision="int8")
     with pytest.raises(_core.Error, match="hidden layers 1 to 1, got num_layers = 2"):
@@ -204,4 +191,4 @@ def test_what_does_not_fit_is_refused() -> None:
         head.set_volume(np.zeros((1, 2, 3, 3, 3), np.float32), [1, 1, 1], [0, 0, 0])
         head.query(points_of(3))
     with pytest.raises(_core.Error, match="too wide for the tensor cores"):
-        _core.CudaHead(layers_of([4, 8, 8000, 8, 1]))
+        _core.CudaHead(random_layers([4, 8, 8000, 8, 1]))

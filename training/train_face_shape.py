@@ -25,7 +25,7 @@ from .face_fits import FitErrors
 from .fusion import FUSIONS, answers, build_net, checkpoint_kind, encode_faces
 from .head_samples import Example, TrainedView, read_views
 from .train_shape import train_options
-from .trainer import Losses, autocast, load_checkpoint, train
+from .trainer import Losses, load_checkpoint, train
 
 ExampleT = TypeVar("ExampleT")
 
@@ -56,9 +56,7 @@ def score(net: nn.Module, views: list[TrainedView], model: FaceModel) -> dict[st
     sums: dict[str, float] = {}
     for view in views:
         batch = stacked([view.example(rng, model, FitErrors(), 3000)])
-        with autocast(torch.device("cpu")):
-            losses = shape_loss(net, batch)
-        for name, value in losses.items():
+        for name, value in shape_loss(net, batch).items():
             sums[f"test_{name}"] = sums.get(f"test_{name}", 0.0) + float(value) / len(views)
     return sums
 

@@ -23,7 +23,7 @@ from jiffexport.nets.volume_frame import sample_volume
 from .color_samples import ColorExample, TrainedColorView, feature_places, pixel_places, read_color_views
 from .train_face_shape import argument_parser, stacked
 from .train_shape import train_options
-from .trainer import Losses, autocast, load_checkpoint, train
+from .trainer import Losses, load_checkpoint, train
 
 KINDS = {True: "fine_color", False: "fine_color_alone"}
 """Of the checkpoints, by whether the heads take the coarse head's activations; only the first ships."""
@@ -71,8 +71,7 @@ def score(
     sums: dict[str, float] = {}
     for view in views:
         batch = stacked([view.example(rng, model, True, 2000)])
-        with autocast(torch.device("cpu")):
-            losses = fine_color_loss(net, batch if has_coarse else without_coarse(batch))
+        losses = fine_color_loss(net, batch if has_coarse else without_coarse(batch))
         for name, value in losses.items():
             sums[f"test_{name}"] = sums.get(f"test_{name}", 0.0) + float(value) / len(views)
     return sums
