@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from jiffsdk import _core
+from random_heads import Layers
 from reference import joint_query as reference
-from test_ops_implicit_query import Layers, assert_bf16_equal, column_points, random_maps
+from test_ops_implicit_query import assert_bf16_equal, column_points, random_maps
 from thread_counts import outputs_by_threads
 
 # Worst error seen against float64 at these sizes: 7e-7.
