@@ -142,11 +142,12 @@ def seconds(run: Callable[[], object], repeats: int, synchronize: Callable[[], o
 class Benchmark:
     """Runs all of it at full size on a GPU, or small without one."""
 
-    def __init__(self, repeats: int, is_dry: bool) -> None:
+    def __init__(self, repeats: int, is_dry: bool, compiles: bool) -> None:
         import torch
 
         self.torch = torch
         self.is_dry = is_dry
+        self.compiles = compiles and not is_dry
         self.repeats = 1 if is_dry else repeats
         self.device = "cpu" if is_dry else "cuda"
         self.dtype = torch.float32 if is_dry else torch.float16
@@ -192,7 +193,7 @@ class Benchmark:
         ]
         with torch.inference_mode():
             error = float(np.abs(ours.query(points, given).T - exact(*inputs[0])[0].cpu().numpy()).max())
-            compiled = half if self.is_dry else torch.compile(half)
+            compiled = torch.compile(half) if self.compiles else half
             sides: dict[str, list[float]] = {"ours": [], "torch": [], "compiled": []}
             for _ in range(3):
                 sides["ours"].append(ours.time_query(points, given, self.repeats))
@@ -244,7 +245,7 @@ class Benchmark:
         options = jiffsdk.EngineOptions(
             engine,
             device="cuda" if engine in ("torchscript", "tensorrt") else "cpu",
-            precision="fp16" if engine == "tensorrt" else "fp32",
+            precision="fp16" if engine in ("torchscript", "tensorrt") else "fp32",
         )
         reconstruct = jiffsdk.Reconstructor(bundle, options, device="cuda")
         photo = ROOT / "examples" / "held_out_render.png"
@@ -300,6 +301,7 @@ def main() -> None:
         "--bundle", help="a bundle directory; with --engine torchscript or tensorrt it holds theirs"
     )
     parser.add_argument("--engine", default="onnxruntime", help="of the networks")
+    parser.add_argument("--no-compile", action="store_true", help="saves the minutes of torch.compile")
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--bounds", action="store_true")
     parsed = parser.parse_args()
@@ -313,7 +315,7 @@ def main() -> None:
         raise SystemExit("this build has no CUDA; build with JIFF_CUDA=ON, see benchmarks/gpu_check.sh")
     device = _core.cuda_device()
     print(device)
-    benchmark = Benchmark(parsed.repeats, parsed.dry_run)
+    benchmark = Benchmark(parsed.repeats, parsed.dry_run, not parsed.no_compile)
     card = benchmark.card()
     print(
         f"matrix products {card.matrix_flops / 1e12:.1f} TFLOP/s, copy {card.copy_bytes_per_s / 1e9:.0f} GB/s"
