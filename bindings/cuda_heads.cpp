@@ -103,6 +103,8 @@ class CudaHead {
         return seconds_of(repeats, [&] { head_.fold(views, stream_); });
     }
 
+    void use_common_kernel() { head_.use_common_kernel(); }
+
     int tile_points(std::int64_t num_points) const { return head_.tile_points(*fold_, num_points); }
 
     std::int64_t num_outputs() const { return head_.num_outputs(); }
@@ -220,6 +222,7 @@ void bind_heads(py::module_& module) {
              py::arg("repeats") = 10, "Seconds of one query.")
         .def("time_fold", &CudaHead::time_fold, py::arg("maps"), py::arg("repeats") = 10,
              "Seconds of one fold.")
+        .def("use_common_kernel", &CudaHead::use_common_kernel)
         .def("tile_points", &CudaHead::tile_points, py::arg("num_points"),
              "Points that a block of threads takes when there are so many.")
         .def_property_readonly("num_outputs", &CudaHead::num_outputs);

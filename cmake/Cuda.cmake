@@ -38,6 +38,9 @@ endif()
 file(GLOB cuda_only_sources CONFIGURE_DEPENDS csrc/*/*_cuda.cpp)
 if(jiff_has_cuda)
   file(GLOB cuda_sources CONFIGURE_DEPENDS csrc/*/*.cu)
+  # Of compute capability 9.0a alone, below.
+  set(warpgroup_source "${PROJECT_SOURCE_DIR}/csrc/ops/warpgroup_query.cu")
+  list(REMOVE_ITEM cuda_sources "${warpgroup_source}")
   target_sources(jiff_core PRIVATE ${cuda_sources})
   target_compile_definitions(jiff_core PUBLIC JIFF_HAVE_CUDA)
 else()
@@ -55,11 +58,24 @@ if(jiff_has_cuda AND JIFF_CUDA STREQUAL "EMULATED")
   target_compile_definitions(jiff_core PUBLIC JIFF_CUDA_EMULATED)
 elseif(jiff_has_cuda)
   message(STATUS "CUDA: ${CMAKE_CUDA_COMPILER_VERSION} for compute capabilities ${JIFF_CUDA_ARCHITECTURES}")
-  # Multiply-adds round as they are written, so that answers agree with the CPU's.
-  target_compile_options(jiff_core PRIVATE
-    "$<$<COMPILE_LANGUAGE:CUDA>:--fmad=false;-Xptxas=-v;-Werror=all-warnings;-Xcompiler=-Wall,-Wextra,-fvisibility=hidden>")
-  # The lines of code in profiles and in the reports of compute-sanitizer.
-  target_compile_options(jiff_core PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:-lineinfo>")
+  if("90" IN_LIST JIFF_CUDA_ARCHITECTURES)
+    add_library(jiff_warpgroups OBJECT "${warpgroup_source}")
+    set_target_properties(jiff_warpgroups PROPERTIES CUDA_ARCHITECTURES 90a-real CUDA_STANDARD 17
+      CUDA_STANDARD_REQUIRED ON)
+    target_include_directories(jiff_warpgroups PRIVATE csrc)
+    target_include_directories(jiff_warpgroups SYSTEM PRIVATE third_party)
+    target_sources(jiff_core PRIVATE $<TARGET_OBJECTS:jiff_warpgroups>)
+    target_compile_definitions(jiff_core PRIVATE JIFF_HAVE_WARPGROUPS)
+    set(cuda_targets jiff_core jiff_warpgroups)
+  else()
+    set(cuda_targets jiff_core)
+  endif()
+  foreach(target ${cuda_targets})
+    # Multiply-adds round as they are written, so that answers agree with the CPU's. The lines of code are for
+    # profiles and the reports of compute-sanitizer.
+    target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:--fmad=false;-lineinfo;-Xptxas=-v>"
+      "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-Xcompiler=-Wall,-Wextra,-fvisibility=hidden>")
+  endforeach()
 else()
   message(STATUS "CUDA: none")
 endif()

@@ -5,6 +5,7 @@
 #include <map>
 #include <mutex>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -15,6 +16,10 @@
 #include "ops/head_program.h"
 #include "ops/head_query.h"
 #include "ops/tensor_core_query.cuh"
+#include "ops/warpgroup_program.h"
+#if defined(JIFF_HAVE_WARPGROUPS)
+#include "ops/warpgroup_query.h"
+#endif
 
 namespace jiff::cuda {
 namespace {
@@ -54,6 +59,15 @@ void move_to(Product& product, const unsigned char* data) {
     move_to(product.biases, data);
     move_to(product.depth_weights, data);
 }
+
+#if defined(JIFF_HAVE_WARPGROUPS)
+constexpr int kWarpgroupCapability = 90;
+
+void move_to(WideStart& start, const unsigned char* data) {
+    move_to(start.biases, data);
+    move_to(start.depth_weights, data);
+}
+#endif
 
 __global__ void put_channels_last(const float* volume, std::int64_t num_channels, std::int64_t num_voxels,
                                   float* voxels) {
@@ -133,6 +147,15 @@ struct HeadQuery::Packed {
     Buffer<unsigned char> data;
     Buffer<Step> steps;
     Buffer<ExactLayer> layers;
+#if defined(JIFF_HAVE_WARPGROUPS)
+    struct Wide {
+        WideHead head;
+        Buffer<unsigned char> weights;
+        Buffer<WideStep> steps;
+        Buffer<WeightStage> stages;
+    };
+    std::optional<Wide> wide;
+#endif
 
     // Weights that fold some of the channels: of maps of one size. Made when such maps come first.
     std::mutex mutex;
@@ -158,6 +181,9 @@ struct HeadQuery::Packed {
             }
             steps = Buffer<Step>(moved, stream);
             stream.synchronize();
+#if defined(JIFF_HAVE_WARPGROUPS)
+            if (device.compute_capability == kWarpgroupCapability) make_wide(head, stream);
+#endif
             if (feasible(1).empty()) {
                 fail("this head is too wide for the tensor cores of " + device.name + ", which has " +
                      std::to_string(device.shared_bytes_per_block) +
@@ -178,6 +204,39 @@ struct HeadQuery::Packed {
             }
         }
         sizes.branch_2d = sizes.branch_3d = sizes.last = nullptr;
+    }
+
+#if defined(JIFF_HAVE_WARPGROUPS)
+    void make_wide(const HeadLayers& head, const Stream& stream) {
+        std::optional<WideProgram> program = make_wide_program(head, tiles);
+        if (!program) return;
+        move_to(program->first, data.data());
+        for (WideStep& step : program->steps) move_to(step.start, data.data());
+        Wide made;
+        std::vector<unsigned char> bytes(program->weights.size() * sizeof(program->weights[0]));
+        std::memcpy(bytes.data(), program->weights.data(), bytes.size());
+        made.weights = Buffer<unsigned char>(bytes, stream);
+        made.steps = Buffer<WideStep>(program->steps, stream);
+        made.stages = Buffer<WeightStage>(program->stages, stream);
+        stream.synchronize();
+        made.head = {program->first,
+                     made.steps.data(),
+                     static_cast<std::int32_t>(program->steps.size()),
+                     made.stages.data(),
+                     static_cast<std::int32_t>(program->stages.size()),
+                     made.weights.data(),
+                     {program->hidden_positions[0], program->hidden_positions[1]},
+                     program->answer_positions};
+        wide = std::move(made);
+    }
+#endif
+
+    bool is_wide([[maybe_unused]] int num_groups) const {
+#if defined(JIFF_HAVE_WARPGROUPS)
+        return wide && fits_wide(wide->head, num_groups, device);
+#else
+        return false;
+#endif
     }
 
     std::int64_t num_rows() const {
@@ -344,9 +403,16 @@ void HeadQuery::Packed::fold_group(const Buffer<float>& values, const std::vecto
     }
 }
 
+void HeadQuery::use_common_kernel() {
+#if defined(JIFF_HAVE_WARPGROUPS)
+    packed_->wide.reset();
+#endif
+}
+
 int HeadQuery::tile_points(const DeviceFold& maps, std::int64_t num_points) const {
     if (packed_->precision == Precision::kFloat32) return kExactPoints;
-    return packed_->choose(static_cast<int>(maps.state_->halves.size()), num_points).num_points;
+    const auto num_groups = static_cast<int>(maps.state_->halves.size());
+    return packed_->is_wide(num_groups) ? kWidePoints : packed_->choose(num_groups, num_points).num_points;
 }
 
 void HeadQuery::query(const DeviceFold& maps, const DeviceVolume* volume, const float* features,
@@ -385,6 +451,13 @@ void HeadQuery::query(const DeviceFold& maps, const DeviceVolume* volume, const 
     }
     if (p.precision == Precision::kFloat16) {
         const auto num_groups = static_cast<int>(maps.state_->halves.size());
+#if defined(JIFF_HAVE_WARPGROUPS)
+        if (p.is_wide(num_groups)) {
+            query_wide(p.wide->head, maps.state_->view(maps.state_->halves, p.tiles.num_rows), batch,
+                       p.device, stream);
+            return;
+        }
+#endif
         const TileVariant& variant = p.choose(num_groups, num_points);
         const std::size_t shared = variant.shared_bytes(p.tiles.layout, num_groups);
         JIFF_CUDA_CHECK(cudaFuncSetAttribute(variant.kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,

@@ -97,6 +97,9 @@ class HeadQuery {
     void query(const DeviceFold& maps, const DeviceVolume* volume, const float* features, const float* points,
                std::int64_t num_points, const std::int64_t* count, float* values, const Stream& stream) const;
 
+    // Takes the kernel that every GPU has where this one has a faster one: to test and to compare.
+    void use_common_kernel();
+
     // Points that a block of threads takes when there are `num_points`, for reports.
     int tile_points(const DeviceFold& maps, std::int64_t num_points) const;
 

@@ -141,7 +141,9 @@ class TileQuery {
             add(p, depths_[upper_row], weight, depths_[lower_row], weight);
         }
         const int num_corners = product.first_row >= 0 ? 4 * maps_.num_groups : 0;
-#pragma unroll 2
+        // As many loads under way as there are registers for.
+        constexpr int kCornersAtOnce = kCount == 1 ? 4 : 2;
+#pragma unroll kCornersAtOnce
         for (int corner = 0; corner < num_corners; ++corner) {
             const __half* texels = maps_.groups[corner / 4].texels + product.first_row;
             const int at = corner * kPoints;
