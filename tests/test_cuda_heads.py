@@ -74,14 +74,18 @@ def test_equals_the_reference(
 def test_heads_that_ship_and_the_papers_fit_every_tile(name: str) -> None:
     widths = {"compact": [129, 256, 256, 128, 64, 1], "paper": [257, 1024, 512, 256, 128, 1]}[name]
     layers, maps = random_layers(widths), maps_of([(widths[0] - 1, 3, 4)])
-    head = _core.CudaHead(layers, 1.28)
-    head.fold(maps)
+    fastest, common = (_core.CudaHead(layers, 1.28) for _ in range(2))
+    common.use_common_kernel()
+    fastest.fold(maps)
+    common.fold(maps)
     device = _core.cuda_device()
     seen = set()
-    for count in (40, fewer(20_000, 260)):
+    for count in (1, 40, 65, fewer(20_000, 260)):
         points = points_of(count)
-        seen.add(head.tile_points(count))
-        compare(head.query(points), reference.query(layers, maps, points, 1.28), HALF)
+        expected = reference.query(layers, maps, points, 1.28)
+        seen.add(common.tile_points(count))
+        compare(common.query(points), expected, HALF)
+        compare(fastest.query(points), expected, HALF)
     assert len(seen) == 2, seen
     assert max(seen) <= (64 if device["compute_capability"] == 75 else 128)
 

@@ -55,18 +55,55 @@ __device__ __forceinline__ void publish_to_async() {
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
-// Copies global memory to shared memory where `does` is set. The barrier takes it for an arrival, and its
-// phase lasts until the bytes are there.
-__device__ __forceinline__ void bulk_copy(std::uint32_t to, const void* from, std::uint32_t num_bytes,
-                                          std::uint32_t barrier, bool does) {
+// ---- Clusters: neighbouring blocks whose shared memories lie at the same addresses ------------------------
+__device__ __forceinline__ std::uint32_t cluster_rank() {
+    std::uint32_t rank;
+    asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+    return rank;
+}
+
+// Waits for all threads of the cluster.
+__device__ __forceinline__ void cluster_barrier() {
+    asm volatile("barrier.cluster.arrive.aligned;\nbarrier.cluster.wait.aligned;" ::: "memory");
+}
+
+// As barrier_arrive, at the barrier of a block of the cluster.
+__device__ __forceinline__ void cluster_arrive(std::uint32_t barrier, std::uint32_t rank, bool does) {
     asm volatile(
         "{\n"
         ".reg .pred does;\n"
-        "setp.ne.b32 does, %4, 0;\n"
-        "@does mbarrier.arrive.expect_tx.shared::cta.b64 _, [%3], %2;\n"
-        "@does cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];\n"
+        ".reg .b32 remote;\n"
+        "setp.ne.b32 does, %2, 0;\n"
+        "@does mapa.shared::cluster.u32 remote, %0, %1;\n"
+        "@does mbarrier.arrive.shared::cluster.b64 _, [remote];\n"
+        "}" ::"r"(barrier),
+        "r"(rank), "r"(static_cast<int>(does))
+        : "memory");
+}
+
+// Where `does` is set, the barrier's phase lasts until so many bytes were copied, and one arrival is made.
+__device__ __forceinline__ void barrier_expect(std::uint32_t barrier, std::uint32_t num_bytes, bool does) {
+    asm volatile(
+        "{\n"
+        ".reg .pred does;\n"
+        "setp.ne.b32 does, %2, 0;\n"
+        "@does mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;\n"
+        "}" ::"r"(barrier),
+        "r"(num_bytes), "r"(static_cast<int>(does))
+        : "memory");
+}
+
+// Copies global memory to the same place of the blocks in `mask`, whose barriers count the bytes.
+__device__ __forceinline__ void bulk_copy(std::uint32_t to, const void* from, std::uint32_t num_bytes,
+                                          std::uint32_t barrier, std::uint16_t mask, bool does) {
+    asm volatile(
+        "{\n"
+        ".reg .pred does;\n"
+        "setp.ne.b32 does, %5, 0;\n"
+        "@does cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
+        "[%0], [%1], %2, [%3], %4;\n"
         "}" ::"r"(to),
-        "l"(from), "r"(num_bytes), "r"(barrier), "r"(static_cast<int>(does))
+        "l"(from), "r"(num_bytes), "r"(barrier), "h"(mask), "r"(static_cast<int>(does))
         : "memory");
 }
 

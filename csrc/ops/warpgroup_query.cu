@@ -20,8 +20,12 @@ constexpr int kMultiplyingThreads = kNumMultiplying * kWarpgroupThreads;
 constexpr int kGatheringThreads = kNumGathering * kWarpgroupThreads;
 constexpr int kThreads = kMultiplyingThreads + kGatheringThreads;
 constexpr int kNumWarps = kMultiplyingThreads / kLanes;               // of either kind
-constexpr int kMultiplyingRegisters = 168, kGatheringRegisters = 88;  // of a thread
+constexpr int kMultiplyingRegisters = 176, kGatheringRegisters = 80;  // of a thread
 constexpr int kMostStages = 4;
+#ifndef KCLUSTER
+#define KCLUSTER 2
+#endif
+constexpr int kClusterBlocks = KCLUSTER;  // share what they fetch of the weights
 
 // Eight positions of all points, and 16 bytes that keep neighbouring columns in different banks.
 constexpr int kColumnPositions = 8;
@@ -134,7 +138,12 @@ class WideTile {
     __device__ T* at(std::uint32_t offset) const {
         return reinterpret_cast<T*>(jiff_wide_shared + offset);
     }
-    __device__ std::int64_t num_tiles() const { return (num_points_ + kWidePoints - 1) / kWidePoints; }
+    // Blocks of a cluster take neighbouring tiles, equally many, the last ones perhaps without a point.
+    __device__ std::int64_t first_tile() const { return blockIdx.x; }
+    __device__ std::int64_t end_of_tiles() const {
+        const std::int64_t num_tiles = (num_points_ + kWidePoints - 1) / kWidePoints;
+        return (num_tiles + kClusterBlocks - 1) / kClusterBlocks * kClusterBlocks;
+    }
     __device__ bool is_output(int step) const { return step + 1 == arguments_.head.num_steps; }
 
     const WideArguments& arguments_;
@@ -153,7 +162,7 @@ class Gathering : public WideTile {
         const int num_chunks = (head.first.num_positions + kChunk - 1) / kChunk;
         std::uint32_t chunk = 0, hidden_step = 0, step = 0;  // counted over all tiles
         std::uint32_t tile_count = 0;
-        for (std::int64_t tile = blockIdx.x; tile < num_tiles(); tile += gridDim.x, ++tile_count) {
+        for (std::int64_t tile = first_tile(); tile < end_of_tiles(); tile += gridDim.x, ++tile_count) {
             locate_points(tile * kWidePoints);
             const int num_first = head.steps[0].num_columns / kChunk;
             int num_started = 0;
@@ -313,12 +322,12 @@ class Multiplying : public WideTile {
 
     __device__ void run() {
         const WideHead& head = arguments_.head;
-        num_left_ = (num_tiles() - blockIdx.x + gridDim.x - 1) / gridDim.x * head.num_stages;
-        if (num_tiles() <= blockIdx.x) return;
+        if (end_of_tiles() <= first_tile()) return;
+        num_left_ = (end_of_tiles() - first_tile() + gridDim.x - 1) / gridDim.x * head.num_stages;
         if (warpgroup_ == 0) {
             for (std::uint32_t slot = 0; slot < layout_.num_stages; ++slot) fetch(slot);
         }
-        for (std::int64_t tile = blockIdx.x; tile < num_tiles(); tile += gridDim.x, ++tile_count_) {
+        for (std::int64_t tile = first_tile(); tile < end_of_tiles(); tile += gridDim.x, ++tile_count_) {
             first_point_ = tile * kWidePoints;
             for (int i = 0; i < head.num_steps; ++i, ++step_) {
                 const int num_columns = uniform(head.steps[i].num_columns);
@@ -337,18 +346,26 @@ class Multiplying : public WideTile {
     }
 
   private:
-    // Starts the next copy of weights; the first warpgroup does.
+    // Starts the next copy of weights; the first warpgroup does. Each block of the cluster fetches a part for
+    // all of them.
     __device__ void fetch(std::uint32_t slot) {
         const WeightStage stage = arguments_.head.stages[next_stage_];
-        bulk_copy(shared_ + layout_.weights + slot * kStageBytes, arguments_.head.weights + stage.offset,
-                  stage.num_bytes, barrier(kWeightsFull + slot), thread_ == 0 && num_left_ > 0);
+        const bool does = thread_ == 0 && num_left_ > 0;
+        const std::uint32_t part = stage.num_bytes / kClusterBlocks, first = cluster_rank() * part;
+        const std::uint32_t full = barrier(kWeightsFull + slot);
+        barrier_expect(full, stage.num_bytes, does);
+        bulk_copy(shared_ + layout_.weights + slot * kStageBytes + first,
+                  arguments_.head.weights + stage.offset + first, part, full, (1 << kClusterBlocks) - 1,
+                  does);
         next_stage_ = next_stage_ + 1 == arguments_.head.num_stages ? 0 : next_stage_ + 1;
         --num_left_;
     }
 
-    // This warp has read the stage in a slot, which was filled `round` times before.
+    // This warp has read the stage in a slot, which was filled `round` times before: once all warps of the
+    // cluster have, the slot is filled again.
     __device__ void release(std::uint32_t slot, std::uint32_t round) {
-        arrive(kWeightsEmpty + slot);
+        __syncwarp();
+        cluster_arrive(barrier(kWeightsEmpty + slot), lane_, lane_ < kClusterBlocks);
         if (warpgroup_ != 0) return;
         wait(kWeightsEmpty + slot, round);
         fetch(slot);
@@ -486,16 +503,19 @@ class Multiplying : public WideTile {
 
 #endif
 
-__global__ void __launch_bounds__(kThreads, 1)
+__global__ void __cluster_dims__(kClusterBlocks, 1, 1) __launch_bounds__(kThreads, 1)
     query_wide_tiles(const __grid_constant__ WideArguments arguments) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
     if (threadIdx.x == 0) {
         const std::uint32_t shared = shared_address(jiff_wide_shared);
-        for (int i = 0; i < kNumBarriers; ++i)
-            barrier_init(shared + 8 * i, i >= kWeightsFull && i < kWeightsEmpty ? 1 : kNumWarps);
+        for (int i = 0; i < kNumBarriers; ++i) {
+            barrier_init(shared + 8 * i, i < kWeightsFull    ? kNumWarps
+                                         : i < kWeightsEmpty ? 1
+                                                             : kNumWarps * kClusterBlocks);
+        }
         publish_to_async();
     }
-    __syncthreads();
+    cluster_barrier();
     if (threadIdx.x < kMultiplyingThreads) {
         take_registers<kMultiplyingRegisters>();
         Multiplying(arguments).run();
@@ -503,6 +523,7 @@ __global__ void __launch_bounds__(kThreads, 1)
         give_registers<kGatheringRegisters>();
         Gathering(arguments).run();
     }
+    cluster_barrier();  // nobody writes to a block that has ended
 #endif
 }
 
@@ -518,10 +539,11 @@ void query_wide(const WideHead& head, const FoldedView<__half>& maps, const Poin
     const std::size_t shared = arguments.layout.num_bytes();
     JIFF_CUDA_CHECK(cudaFuncSetAttribute(query_wide_tiles, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                          static_cast<int>(shared)));
-    const std::int64_t num_tiles = (batch.num_points + kWidePoints - 1) / kWidePoints;
-    launch(query_wide_tiles,
-           {std::min<std::int64_t>(num_tiles, device.num_multiprocessors), kThreads, shared}, stream,
-           arguments);
+    const std::int64_t num_clusters =
+        (batch.num_points + kWidePoints * kClusterBlocks - 1) / (kWidePoints * kClusterBlocks);
+    const std::int64_t most_clusters = device.num_multiprocessors / kClusterBlocks;
+    launch(query_wide_tiles, {std::min(num_clusters, most_clusters) * kClusterBlocks, kThreads, shared},
+           stream, arguments);
 }
 
 }  // namespace jiff::cuda
