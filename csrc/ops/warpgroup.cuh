@@ -126,7 +126,9 @@ __device__ __forceinline__ void give_registers() {
 __device__ __forceinline__ std::uint64_t matrix_descriptor(std::uint32_t address,
                                                            std::uint32_t between_inputs,
                                                            std::uint32_t between_rows) {
-    return static_cast<std::uint64_t>(address >> 4) | static_cast<std::uint64_t>(between_inputs >> 4) << 16 |
+    constexpr std::uint32_t kWithinBlock = 0x3ffff;  // the rest of an address tells the block of the cluster
+    return static_cast<std::uint64_t>((address & kWithinBlock) >> 4) |
+           static_cast<std::uint64_t>(between_inputs >> 4) << 16 |
            static_cast<std::uint64_t>(between_rows >> 4) << 32;
 }
 
