@@ -62,11 +62,6 @@ void move_to(Product& product, const unsigned char* data) {
 
 #if defined(JIFF_HAVE_WARPGROUPS)
 constexpr int kWarpgroupCapability = 90;
-
-void move_to(WideStart& start, const unsigned char* data) {
-    move_to(start.biases, data);
-    move_to(start.depth_weights, data);
-}
 #endif
 
 __global__ void put_channels_last(const float* volume, std::int64_t num_channels, std::int64_t num_voxels,
@@ -151,8 +146,6 @@ struct HeadQuery::Packed {
     struct Wide {
         WideHead head;
         Buffer<unsigned char> weights;
-        Buffer<WideStep> steps;
-        Buffer<WeightStage> stages;
     };
     std::optional<Wide> wide;
 #endif
@@ -210,30 +203,19 @@ struct HeadQuery::Packed {
     void make_wide(const HeadLayers& head, const Stream& stream) {
         std::optional<WideProgram> program = make_wide_program(head, tiles);
         if (!program) return;
-        move_to(program->first, data.data());
-        for (WideStep& step : program->steps) move_to(step.start, data.data());
         Wide made;
         std::vector<unsigned char> bytes(program->weights.size() * sizeof(program->weights[0]));
         std::memcpy(bytes.data(), program->weights.data(), bytes.size());
         made.weights = Buffer<unsigned char>(bytes, stream);
-        made.steps = Buffer<WideStep>(program->steps, stream);
-        made.stages = Buffer<WeightStage>(program->stages, stream);
         stream.synchronize();
-        made.head = {program->first,
-                     made.steps.data(),
-                     static_cast<std::int32_t>(program->steps.size()),
-                     made.stages.data(),
-                     static_cast<std::int32_t>(program->stages.size()),
-                     made.weights.data(),
-                     {program->hidden_positions[0], program->hidden_positions[1]},
-                     program->answer_positions};
+        made.head = {program->plan, made.weights.data(), data.data()};
         wide = std::move(made);
     }
 #endif
 
     bool is_wide([[maybe_unused]] int num_groups) const {
 #if defined(JIFF_HAVE_WARPGROUPS)
-        return wide && fits_wide(wide->head, num_groups, device);
+        return wide && num_groups == 1 && fits_wide(wide->head, device);
 #else
         return false;
 #endif
@@ -453,8 +435,8 @@ void HeadQuery::query(const DeviceFold& maps, const DeviceVolume* volume, const 
         const auto num_groups = static_cast<int>(maps.state_->halves.size());
 #if defined(JIFF_HAVE_WARPGROUPS)
         if (p.is_wide(num_groups)) {
-            query_wide(p.wide->head, maps.state_->view(maps.state_->halves, p.tiles.num_rows), batch,
-                       p.device, stream);
+            const auto view = maps.state_->view(maps.state_->halves, p.tiles.num_rows);
+            query_wide(p.wide->head, view.groups[0], view.num_rows, batch, p.device, stream);
             return;
         }
 #endif

@@ -33,8 +33,53 @@ std::uint16_t half_bits(float value) {
     return bits;
 }
 
-WideStart start_of(const Product& product) {
-    return {product.biases, product.depth_weights, product.first_row, product.num_pairs * kTile};
+GatherJob::Place place_of_step(int step, int num_steps) {
+    if (step + 1 == num_steps) return GatherJob::kAnswers;
+    return step % 2 == 0 ? GatherJob::kHidden0 : GatherJob::kHidden1;
+}
+
+std::uint32_t offset_of(const float4* in_data, int position) {
+    constexpr int kFour = 4;  // positions of a float4
+    return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(in_data + position / kFour));
+}
+
+// Positions `first` to `first` + kChunk of a layer.
+GatherJob job_of(const Product& product, int first, GatherJob::Place place, int first_position) {
+    GatherJob job;
+    job.biases = offset_of(product.biases, first);
+    job.depth_weights = offset_of(product.depth_weights, first);
+    job.first_row = product.first_row + first;
+    job.num_positions = static_cast<std::uint16_t>(std::clamp(product.num_pairs * kTile - first, 0, kChunk));
+    job.place = place;
+    job.first_position = static_cast<std::uint16_t>(first_position);
+    return job;
+}
+
+// Chunks of the first layer, and between them, never before the second chunk, the start of the next layer:
+// then that of the answers, whose place is free early, and of all others.
+std::vector<GatherJob> gather_jobs(const TensorCoreProgram& tiles, const WidePlan& plan) {
+    std::vector<GatherJob> jobs;
+    const int num_steps = plan.num_steps;
+    const auto start = [&](int step, int begin, int end) {
+        for (int i = begin; i < end; ++i) {
+            jobs.push_back(
+                job_of(tiles.steps[step].product, i * kChunk, place_of_step(step, num_steps), i * kChunk));
+            jobs.back().step = static_cast<std::uint8_t>(step);
+            jobs.back().is_first = i == 0;
+            jobs.back().is_last = (i + 1) * kChunk == plan.steps[step].num_columns;
+        }
+    };
+    const Product& first = tiles.steps[0].first;
+    const int num_chunks = (first.num_pairs * kTile + kChunk - 1) / kChunk;
+    const int num_next = plan.steps[0].num_columns / kChunk;
+    for (int i = 0; i < num_chunks; ++i) {
+        jobs.push_back(job_of(first, i * kChunk, GatherJob::kChunkBuffer, 0));
+        start(0, num_next * std::max(i - 1, 0) / num_chunks, num_next * i / num_chunks);
+    }
+    start(0, num_next * (num_chunks - 1) / num_chunks, num_next);
+    if (num_steps > 1) start(num_steps - 1, 0, plan.steps[num_steps - 1].num_columns / kChunk);
+    for (int step = 1; step + 1 < num_steps; ++step) start(step, 0, plan.steps[step].num_columns / kChunk);
+    return jobs;
 }
 
 int columns_for(std::int64_t num_outputs) {
@@ -62,37 +107,40 @@ void append_weights(const HeadLayer& layer, std::int64_t num_hidden, const WideS
 }  // namespace
 
 std::optional<WideProgram> make_wide_program(const HeadLayers& head, const TensorCoreProgram& tiles) {
-    if (head.branch_2d || head.num_point_features > 0 || head.num_volume_channels > 0 ||
-        head.num_layers < 2 || head.num_layers > kMostWideSteps + 1)
-        return std::nullopt;
     WideProgram program;
-    program.first = start_of(tiles.steps[0].first);
+    WidePlan& plan = program.plan;
+    plan.num_steps = static_cast<std::int32_t>(head.num_layers) - 1;
+    if (head.branch_2d || head.num_point_features > 0 || head.num_volume_channels > 0) return std::nullopt;
+    if (plan.num_steps < 1 || plan.num_steps > WidePlan::kMostSteps) return std::nullopt;
+    std::vector<WeightStage> stages;
     std::int64_t num_hidden = (*head.last)[0].weight.shape()[0];
-    for (std::int64_t i = 1; i < head.num_layers; ++i) {
-        const HeadLayer& layer = (*head.last)[i];
-        const Step& tile_step = tiles.steps[i - 1];
-        const bool is_last = i + 1 == head.num_layers;
-        WideStep step;
-        step.start = start_of(tile_step.product);
-        step.num_outputs = tile_step.num_outputs;
-        step.is_rectified = tile_step.is_rectified;
+    for (int i = 0; i < plan.num_steps; ++i) {
+        const bool is_last = i + 1 == plan.num_steps;
+        WideStep& step = plan.steps[i];
+        step.num_outputs = tiles.steps[i].num_outputs;
+        step.is_rectified = tiles.steps[i].is_rectified;
         step.num_columns = columns_for(step.num_outputs);
         if (step.num_columns > (is_last ? kWidestAnswer : kWidestLayer)) return std::nullopt;
         step.num_inputs = static_cast<std::int32_t>(round_up(num_hidden, kChunk));
-        const int bytes_per_input = step.num_columns * static_cast<int>(sizeof(std::uint16_t));
+        const std::size_t bytes_per_input = step.num_columns * sizeof(std::uint16_t);
         const int num = inputs_per_stage(step.num_columns);
         for (int input = 0; input < step.num_inputs; input += num) {
-            const auto offset = program.weights.size() * sizeof(std::uint16_t) +
-                                static_cast<std::size_t>(input) * bytes_per_input;
-            program.stages.push_back(
+            const std::size_t offset =
+                program.weights.size() * sizeof(std::uint16_t) + input * bytes_per_input;
+            stages.push_back(
                 {static_cast<std::uint32_t>(offset), static_cast<std::uint32_t>(num * bytes_per_input)});
         }
-        append_weights(layer, num_hidden, step, program.weights);
-        std::int32_t& room = is_last ? program.answer_positions : program.hidden_positions[(i - 1) % 2];
+        append_weights((*head.last)[i + 1], num_hidden, step, program.weights);
+        std::int32_t& room = is_last ? plan.answer_positions : plan.hidden_positions[i % 2];
         room = std::max(room, step.num_columns);
-        program.steps.push_back(step);
         num_hidden = step.num_outputs;
     }
+    const std::vector<GatherJob> jobs = gather_jobs(tiles, plan);
+    if (jobs.size() > WidePlan::kMostJobs || stages.size() > WidePlan::kMostStages) return std::nullopt;
+    plan.num_jobs = static_cast<std::int32_t>(jobs.size());
+    plan.num_stages = static_cast<std::int32_t>(stages.size());
+    std::copy(jobs.begin(), jobs.end(), plan.jobs);
+    std::copy(stages.begin(), stages.end(), plan.stages);
     return program;
 }
 

@@ -12,33 +12,29 @@
 
 namespace jiff::cuda {
 
-constexpr int kWidePoints = 64;  // of a block of threads
-constexpr int kChunk = 64;       // positions of the first layer that are made at once
-constexpr int kMostWideSteps = 8;
+constexpr int kWidePoints = 64;     // of a block of threads
+constexpr int kChunk = 64;          // positions of the first layer that are made at once
 constexpr int kWidestLayer = 512;   // positions of two warpgroups, whose sums stay in registers
 constexpr int kWidestAnswer = 256;  // of the last layer
 
-// What a layer's outputs start from: biases + sample(folded maps) + depth · depth_weights.
-struct WideStart {
-    const float4* biases = nullptr;  // by positions
-    const float4* depth_weights = nullptr;
-    std::int32_t first_row = 0;      // of the folded maps
-    std::int32_t num_positions = 0;  // beyond them outputs are zero
-};
-
 // A layer after the first.
 struct WideStep {
-    WideStart start;
     std::int32_t num_columns = 0;  // positions that are computed: 64, 128, 256 or 512
     std::int32_t num_inputs = 0;
     std::int32_t num_outputs = 0;
     std::int32_t is_rectified = 0;
 };
 
-// Whose weights are copied at once.
-JIFF_HOST_DEVICE constexpr int inputs_per_stage(int num_columns) {
-    return num_columns == kWidestLayer ? kChunk / 2 : kChunk;
-}
+// What 64 positions of a layer start from: biases + sample(folded maps) + depth · depth_weights.
+struct GatherJob {
+    enum Place : std::uint8_t { kChunkBuffer, kHidden0, kHidden1, kAnswers };
+    std::uint32_t biases = 0, depth_weights = 0;       // byte offsets into the head's data; by positions
+    std::int32_t first_row = 0;                        // of the folded maps
+    std::uint16_t num_positions = 0;                   // beyond them outputs are zero
+    std::uint16_t first_position = 0;                  // within the place
+    std::uint8_t step = 0, is_first = 0, is_last = 0;  // of the layer's jobs
+    Place place = kChunkBuffer;
+};
 
 // Some inputs of a step's weights, copied at once.
 struct WeightStage {
@@ -46,18 +42,29 @@ struct WeightStage {
 };
 constexpr int kStageBytes = 32 * 1024;  // at most
 
-// Pointers are those of the TensorCoreProgram that it was made of.
-struct WideProgram {
-    WideStart first;
-    std::vector<WideStep> steps;
-    std::vector<WeightStage> stages;            // of a tile of points, in order
-    std::vector<std::uint16_t> weights;         // halves; a stage's lie by eights of inputs, then outputs
+JIFF_HOST_DEVICE constexpr int inputs_per_stage(int num_columns) {
+    return num_columns == kWidestLayer ? kChunk / 2 : kChunk;
+}
+
+// What a block does with a tile of points. Small enough to be an argument of the kernel, where all threads
+// read it at once.
+struct WidePlan {
+    static constexpr int kMostSteps = 8, kMostJobs = 64, kMostStages = 96;
+    WideStep steps[kMostSteps];
+    GatherJob jobs[kMostJobs];
+    WeightStage stages[kMostStages];
+    std::int32_t num_steps = 0, num_jobs = 0, num_stages = 0;
     std::int32_t hidden_positions[2] = {0, 0};  // of the two buffers that layers read and write by turns
     std::int32_t answer_positions = 0;
 };
 
+struct WideProgram {
+    WidePlan plan;
+    std::vector<std::uint16_t> weights;  // halves; a stage's lie by eights of inputs, then outputs
+};
+
 // Nothing for heads that it does not serve: those with features of points or a volume, of one layer, or with
-// a later layer of too many outputs, or more than kMostWideSteps of these.
+// too many or too wide layers. The data of `tiles` is what the plan's offsets are into.
 std::optional<WideProgram> make_wide_program(const HeadLayers& head, const TensorCoreProgram& tiles);
 
 }  // namespace jiff::cuda

@@ -32,7 +32,7 @@ constexpr int kColumnPositions = 8;
 constexpr std::uint32_t kColumnBytes = kWidePoints * 16 + 16;
 constexpr std::uint32_t kBlockBytes = 8 * 16;  // of 8 points by 8 positions
 
-constexpr int kNameOfMultiplying = 1, kNameOfGathering = 2;  // named barriers
+constexpr int kNameOfMultiplying = 1;  // a named barrier
 
 JIFF_HOST_DEVICE constexpr std::uint32_t column_bytes(int num_positions) {
     return num_positions / kColumnPositions * kColumnBytes;
@@ -53,12 +53,12 @@ enum Barrier {
 
 // Where everything lies in shared memory.
 struct WideLayout {
-    std::uint32_t depths, offsets, shares, chunks, hidden[2], answers, weights, num_stages;
+    std::uint32_t chunks, hidden[2], answers, weights, num_stages;
 
     __host__ __device__ std::uint32_t num_bytes() const { return weights + num_stages * kStageBytes; }
 };
 
-WideLayout lay_out(const WideHead& head, int num_groups, const Device& device) {
+WideLayout lay_out(const WideHead& head, const Device& device) {
     WideLayout layout{};
     std::uint32_t end = kNumBarriers * 8;
     const auto take = [&](std::uint32_t num_bytes) {
@@ -66,12 +66,9 @@ WideLayout lay_out(const WideHead& head, int num_groups, const Device& device) {
         end = begin + num_bytes;
         return begin;
     };
-    layout.depths = take(kWidePoints * sizeof(float));
-    layout.offsets = take(4 * num_groups * kWidePoints * sizeof(std::uint32_t));
-    layout.shares = take(4 * num_groups * kWidePoints * sizeof(__half2));
     layout.chunks = take(2 * column_bytes(kChunk));
-    for (int i = 0; i < 2; ++i) layout.hidden[i] = take(column_bytes(head.hidden_positions[i]));
-    layout.answers = take(column_bytes(head.answer_positions));
+    for (int i = 0; i < 2; ++i) layout.hidden[i] = take(column_bytes(head.plan.hidden_positions[i]));
+    layout.answers = take(column_bytes(head.plan.answer_positions));
     end = (end + 127) / 128 * 128;
     layout.weights = end;
     const auto room = static_cast<std::int64_t>(device.shared_bytes_per_block) - end;
@@ -83,7 +80,8 @@ WideLayout lay_out(const WideHead& head, int num_groups, const Device& device) {
 struct WideArguments {
     WideHead head;
     WideLayout layout;
-    FoldedView<__half> maps;
+    FoldedGroup<__half> maps;
+    std::int32_t num_rows;
     PointBatch batch;
 };
 
@@ -144,7 +142,7 @@ class WideTile {
         const std::int64_t num_tiles = (num_points_ + kWidePoints - 1) / kWidePoints;
         return (num_tiles + kClusterBlocks - 1) / kClusterBlocks * kClusterBlocks;
     }
-    __device__ bool is_output(int step) const { return step + 1 == arguments_.head.num_steps; }
+    __device__ bool is_output(int step) const { return step + 1 == arguments_.head.plan.num_steps; }
 
     const WideArguments& arguments_;
     const WideLayout& layout_;
@@ -153,166 +151,156 @@ class WideTile {
     const int thread_, lane_, warp_;
 };
 
+// A lane gathers eight positions of two points; what it takes from the maps is under way a job ahead.
 class Gathering : public WideTile {
   public:
     using WideTile::WideTile;
 
     __device__ void run() {
-        const WideHead& head = arguments_.head;
-        const int num_chunks = (head.first.num_positions + kChunk - 1) / kChunk;
-        std::uint32_t chunk = 0, hidden_step = 0, step = 0;  // counted over all tiles
-        std::uint32_t tile_count = 0;
-        for (std::int64_t tile = first_tile(); tile < end_of_tiles(); tile += gridDim.x, ++tile_count) {
-            locate_points(tile * kWidePoints);
-            const int num_first = head.steps[0].num_columns / kChunk;
-            int num_started = 0;
-            const auto start_some = [&](int end) {
-                if (num_started == end) return;
-                if (num_started == 0) wait_for_room(0, step, tile_count);
-                for (; num_started < end; ++num_started)
-                    gather(head.steps[0].start, num_started, place(0, num_started), false);
-            };
-            for (int i = 0; i < num_chunks; ++i, ++chunk) {
-                const std::uint32_t buffer = chunk & 1;
-                wait(kChunkEmpty + buffer, (chunk >> 1) + 1);
-                gather(head.first, i, layout_.chunks + buffer * column_bytes(kChunk), true);
-                publish_to_async();
-                arrive(kChunkFull + buffer);
-                // Spread over the chunks, and never before the second: the products wait for these.
-                start_some(num_first * i / num_chunks);
+        const WidePlan& plan = arguments_.head.plan;
+        for (std::int64_t tile = first_tile(); tile < end_of_tiles(); tile += gridDim.x, ++tile_count_) {
+            locate(tile * kWidePoints);
+            uint4 taken[kPoints][kCorners];
+#pragma unroll
+            for (int p = 0; p < kPoints; ++p) take(taken[p], p, plan.jobs[0]);
+            for (int i = 0; i < plan.num_jobs; ++i) {
+                const GatherJob& job = plan.jobs[i];
+                const std::uint32_t column = place_of(job) + lane_ % 8 * kColumnBytes;
+                wait_for_room(job);
+#pragma unroll
+                for (int p = 0; p < kPoints; ++p) {
+                    __half2 sums[4];
+                    add_up(sums, taken[p], p);
+                    if (i + 1 < plan.num_jobs) take(taken[p], p, plan.jobs[i + 1]);
+                    *at<uint4>(column + row_of(p) * 16) = finished(sums, p, job);
+                }
+                signal(job);
             }
-            start_some(num_first);
-            if (is_output(0)) {
-                arrive(kAnswersFull);
-            } else {
-                arrive(kStartFull + (hidden_step++ & 1));
-                start(head.num_steps - 1, step, tile_count);
-                arrive(kAnswersFull);
-            }
-            for (int i = 1; i + 1 < head.num_steps; ++i) {
-                start(i, step + i, tile_count);
-                arrive(kStartFull + (hidden_step++ & 1));
-            }
-            step += head.num_steps;
         }
     }
 
   private:
-    // Where a step's outputs stand, from 64 · block on.
-    __device__ std::uint32_t place(int step, int block) const {
-        return (is_output(step) ? layout_.answers : layout_.hidden[step & 1]) + block * column_bytes(kChunk);
-    }
+    static constexpr int kPoints = kWidePoints / 4 / kNumWarps, kCorners = 4;
 
-    // Until the start of a step, the `counted`th of all, has a place.
-    __device__ void wait_for_room(int step, std::uint32_t counted, std::uint32_t tile_count) const {
-        if (is_output(step)) {
-            wait(kAnswersRead, tile_count + 1);
-        } else if (counted > 0) {
-            wait(kMultiplied + ((counted - 1) & 1), (counted - 1) >> 1);
-        }
-    }
+    __device__ int row_of(int point) const { return (point * kNumWarps + warp_) * 4 + lane_ / 8; }
+    __device__ int position() const { return lane_ % 8 * kColumnPositions; }
 
-    __device__ void start(int step, std::uint32_t counted, std::uint32_t tile_count) const {
-        wait_for_room(step, counted, tile_count);
-        const WideStep& made = arguments_.head.steps[step];
-        for (int i = 0; i < made.num_columns / kChunk; ++i) gather(made.start, i, place(step, i), false);
-    }
-
-    __device__ void locate_points(std::int64_t first_point) const {
-        named_barrier(kNameOfGathering, kGatheringThreads);  // the last tile's are no more needed
-        const auto& maps = arguments_.maps;
-        for (int i = thread_; i < kWidePoints * maps.num_groups; i += kGatheringThreads) {
-            const int row = i % kWidePoints, group = i / kWidePoints;
+    __device__ void locate(std::int64_t first_point) {
+#pragma unroll
+        for (int p = 0; p < kPoints; ++p) {
             PointTexels texels{{0, 0, 0, 0}, {0.0f, 0.0f, 0.0f, 0.0f}, false, 0.0f};
-            float depth = 0.0f;
-            if (first_point + row < num_points_) {
-                const float* point = arguments_.batch.points + 3 * (first_point + row);
-                texels =
-                    point_texels(point[0], point[1], maps.groups[group].height, maps.groups[group].width);
-                depth = point[2] * arguments_.batch.depth_scale;
+            depths_[p] = 0.0f;
+            const std::int64_t index = first_point + row_of(p);
+            if (index < num_points_) {
+                const float* point = arguments_.batch.points + 3 * index;
+                texels = point_texels(point[0], point[1], arguments_.maps.height, arguments_.maps.width);
+                depths_[p] = point[2] * arguments_.batch.depth_scale;
             }
-            if (group == 0) at<float>(layout_.depths)[row] = depth;
-            for (int c = 0; c < 4; ++c) {
-                const int corner = (4 * group + c) * kWidePoints + row;
-                at<std::uint32_t>(layout_.offsets)[corner] =
-                    static_cast<std::uint32_t>(texels.offset[c]) * static_cast<std::uint32_t>(maps.num_rows);
-                at<__half2>(layout_.shares)[corner] = __float2half2_rn(texels.weight[c]);
+#pragma unroll
+            for (int c = 0; c < kCorners; ++c) {
+                offsets_[p][c] = static_cast<std::uint32_t>(texels.offset[c]) *
+                                     static_cast<std::uint32_t>(arguments_.num_rows) +
+                                 static_cast<std::uint32_t>(position());
             }
+            shares_[p][0] = __floats2half2_rn(texels.weight[0], texels.weight[1]);
+            shares_[p][1] = __floats2half2_rn(texels.weight[2], texels.weight[3]);
         }
-        named_barrier(kNameOfGathering, kGatheringThreads);
     }
 
-    // 64 positions of all points, from 64 · block on, to the columns at `to`: a warp takes four points at
-    // once, a lane eight positions of one.
-    __device__ __forceinline__ void gather(const WideStart& start, int block, std::uint32_t to,
-                                           bool is_activated) const {
-        constexpr int kPointsAtOnce = 4, kTasks = kWidePoints / kPointsAtOnce / kNumWarps;
-        const auto& maps = arguments_.maps;
-        const int position = block * kChunk + lane_ % 8 * kColumnPositions;
-        const bool is_there = position < start.num_positions;
-        const std::uint32_t column = to + lane_ % 8 * kColumnBytes;
-        __half2 sums[kTasks][4];
+    __device__ __forceinline__ void take(uint4 (&taken)[kCorners], int point, const GatherJob& job) const {
+        if (position() >= job.num_positions) return;
+        const __half* texels = arguments_.maps.texels + job.first_row;
 #pragma unroll
-        for (int t = 0; t < kTasks; ++t) {
+        for (int c = 0; c < kCorners; ++c)
+            taken[c] = __ldg(reinterpret_cast<const uint4*>(texels + offsets_[point][c]));
+    }
+
+    __device__ __forceinline__ void add_up(__half2 (&sums)[4], const uint4 (&taken)[kCorners],
+                                           int point) const {
 #pragma unroll
-            for (int i = 0; i < 4; ++i) sums[t][i] = __float2half2_rn(0.0f);
-        }
-        if (is_there) {
-            for (int g = 0; g < maps.num_groups; ++g) {
-                const __half* texels = maps.groups[g].texels + start.first_row + position;
-                uint4 taken[kTasks][4];
-#pragma unroll
-                for (int t = 0; t < kTasks; ++t) {
-#pragma unroll
-                    for (int c = 0; c < 4; ++c) {
-                        const std::uint32_t offset =
-                            at<std::uint32_t>(layout_.offsets)[(4 * g + c) * kWidePoints + row_of(t)];
-                        taken[t][c] = __ldg(reinterpret_cast<const uint4*>(texels + offset));
-                    }
-                }
-#pragma unroll
-                for (int t = 0; t < kTasks; ++t) {
-#pragma unroll
-                    for (int c = 0; c < 4; ++c) {
-                        const __half2 share =
-                            at<__half2>(layout_.shares)[(4 * g + c) * kWidePoints + row_of(t)];
-                        __half2 values[4];
-                        memcpy(values, &taken[t][c], sizeof values);
-#pragma unroll
-                        for (int i = 0; i < 4; ++i) sums[t][i] = __hfma2(share, values[i], sums[t][i]);
-                    }
-                }
-            }
-        }
-        float biases[8] = {}, depth_weights[8] = {};
-        if (is_there) {
-#pragma unroll
-            for (int i = 0; i < 2; ++i) {
-                const float4 bias = __ldg(start.biases + position / 4 + i);
-                const float4 weight = __ldg(start.depth_weights + position / 4 + i);
-                biases[4 * i] = bias.x, biases[4 * i + 1] = bias.y;
-                biases[4 * i + 2] = bias.z, biases[4 * i + 3] = bias.w;
-                depth_weights[4 * i] = weight.x, depth_weights[4 * i + 1] = weight.y;
-                depth_weights[4 * i + 2] = weight.z, depth_weights[4 * i + 3] = weight.w;
-            }
-        }
-#pragma unroll
-        for (int t = 0; t < kTasks; ++t) {
-            const float depth = at<float>(layout_.depths)[row_of(t)];
-            std::uint32_t packed[4];
+        for (int c = 0; c < kCorners; ++c) {
+            __half2 values[4];
+            memcpy(values, &taken[c], sizeof values);
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
-                const float2 sum = __half22float2(sums[t][i]);
-                float first = sum.x + fmaf(depth, depth_weights[2 * i], biases[2 * i]);
-                float second = sum.y + fmaf(depth, depth_weights[2 * i + 1], biases[2 * i + 1]);
-                if (is_activated) first = leaky(first), second = leaky(second);
-                packed[i] = as_halves(first, second);
+                const __half2 pair = shares_[point][c / 2];
+                const __half2 share = c % 2 == 0 ? __low2half2(pair) : __high2half2(pair);
+                sums[i] = c == 0 ? __hmul2(share, values[i]) : __hfma2(share, values[i], sums[i]);
             }
-            *at<uint4>(column + row_of(t) * 16) = make_uint4(packed[0], packed[1], packed[2], packed[3]);
         }
     }
 
-    __device__ int row_of(int task) const { return (task * kNumWarps + warp_) * 4 + lane_ / 8; }
+    // Biases and depth added to sampled maps; a chunk's are activations already.
+    __device__ __forceinline__ uint4 finished(const __half2 (&sums)[4], int point,
+                                              const GatherJob& job) const {
+        uint4 packed = make_uint4(0, 0, 0, 0);
+        if (position() >= job.num_positions) return packed;
+        const auto finish = [&](int first, const float4& bias, const float4& weight, std::uint32_t& low,
+                                std::uint32_t& high) {
+            const float depth = depths_[point];
+            const float2 one = __half22float2(sums[first]), two = __half22float2(sums[first + 1]);
+            float values[4] = {one.x + fmaf(depth, weight.x, bias.x), one.y + fmaf(depth, weight.y, bias.y),
+                               two.x + fmaf(depth, weight.z, bias.z), two.y + fmaf(depth, weight.w, bias.w)};
+            if (job.place == GatherJob::kChunkBuffer) {
+#pragma unroll
+                for (float& value : values) value = leaky(value);
+            }
+            low = as_halves(values[0], values[1]);
+            high = as_halves(values[2], values[3]);
+        };
+        const auto* biases =
+            reinterpret_cast<const float4*>(arguments_.head.data + job.biases) + position() / 4;
+        const auto* weights =
+            reinterpret_cast<const float4*>(arguments_.head.data + job.depth_weights) + position() / 4;
+        finish(0, __ldg(biases), __ldg(weights), packed.x, packed.y);
+        finish(2, __ldg(biases + 1), __ldg(weights + 1), packed.z, packed.w);
+        return packed;
+    }
+
+    __device__ std::uint32_t place_of(const GatherJob& job) const {
+        const std::uint32_t first = column_bytes(job.first_position);
+        switch (job.place) {
+            case GatherJob::kChunkBuffer:
+                return layout_.chunks + (chunk_ & 1) * column_bytes(kChunk);
+            case GatherJob::kHidden0:
+                return layout_.hidden[0] + first;
+            case GatherJob::kHidden1:
+                return layout_.hidden[1] + first;
+            default:
+                return layout_.answers + first;
+        }
+    }
+
+    // Until what stood at the job's place was read.
+    __device__ void wait_for_room(const GatherJob& job) const {
+        if (job.place == GatherJob::kChunkBuffer) {
+            wait(kChunkEmpty + (chunk_ & 1), (chunk_ >> 1) + 1);
+        } else if (job.is_first && job.place == GatherJob::kAnswers) {
+            wait(kAnswersRead, tile_count_ + 1);
+        } else if (job.is_first) {
+            const std::uint32_t step =
+                tile_count_ * arguments_.head.plan.num_steps + job.step;  // of all tiles
+            if (step > 0) wait(kMultiplied + ((step - 1) & 1), (step - 1) >> 1);
+        }
+    }
+
+    __device__ void signal(const GatherJob& job) {
+        if (job.place == GatherJob::kChunkBuffer) {
+            publish_to_async();
+            arrive(kChunkFull + (chunk_++ & 1));
+        } else if (job.is_last && job.place == GatherJob::kAnswers) {
+            arrive(kAnswersFull);
+        } else if (job.is_last) {
+            arrive(kStartFull + (hidden_step_++ & 1));
+        }
+    }
+
+    // Of this lane's points in the tile.
+    std::uint32_t offsets_[kPoints][kCorners];
+    __half2 shares_[kPoints][kCorners / 2];
+    float depths_[kPoints];
+    // Counted over all tiles.
+    std::uint32_t chunk_ = 0, hidden_step_ = 0, tile_count_ = 0;
 };
 
 class Multiplying : public WideTile {
@@ -321,16 +309,17 @@ class Multiplying : public WideTile {
         : WideTile(arguments), warpgroup_(warp_ / 4) {}
 
     __device__ void run() {
-        const WideHead& head = arguments_.head;
+        const WidePlan& plan = arguments_.head.plan;
         if (end_of_tiles() <= first_tile()) return;
-        num_left_ = (end_of_tiles() - first_tile() + gridDim.x - 1) / gridDim.x * head.num_stages;
+        num_left_ = static_cast<std::int32_t>((end_of_tiles() - first_tile() + gridDim.x - 1) / gridDim.x *
+                                              plan.num_stages);
         if (warpgroup_ == 0) {
             for (std::uint32_t slot = 0; slot < layout_.num_stages; ++slot) fetch(slot);
         }
         for (std::int64_t tile = first_tile(); tile < end_of_tiles(); tile += gridDim.x, ++tile_count_) {
             first_point_ = tile * kWidePoints;
-            for (int i = 0; i < head.num_steps; ++i, ++step_) {
-                const int num_columns = uniform(head.steps[i].num_columns);
+            for (int i = 0; i < plan.num_steps; ++i, ++step_) {
+                const int num_columns = uniform(plan.steps[i].num_columns);
                 if (is_output(i)) {
                     if (num_columns == 256) run_step<128, true>(i);
                     if (num_columns == 128) run_step<64, true>(i);
@@ -349,7 +338,7 @@ class Multiplying : public WideTile {
     // Starts the next copy of weights; the first warpgroup does. Each block of the cluster fetches a part for
     // all of them.
     __device__ void fetch(std::uint32_t slot) {
-        const WeightStage stage = arguments_.head.stages[next_stage_];
+        const WeightStage stage = arguments_.head.plan.stages[next_stage_];
         const bool does = thread_ == 0 && num_left_ > 0;
         const std::uint32_t part = stage.num_bytes / kClusterBlocks, first = cluster_rank() * part;
         const std::uint32_t full = barrier(kWeightsFull + slot);
@@ -357,17 +346,19 @@ class Multiplying : public WideTile {
         bulk_copy(shared_ + layout_.weights + slot * kStageBytes + first,
                   arguments_.head.weights + stage.offset + first, part, full, (1 << kClusterBlocks) - 1,
                   does);
-        next_stage_ = next_stage_ + 1 == arguments_.head.num_stages ? 0 : next_stage_ + 1;
+        next_stage_ = next_stage_ + 1 == arguments_.head.plan.num_stages ? 0 : next_stage_ + 1;
         --num_left_;
     }
 
-    // This warp has read the stage in a slot, which was filled `round` times before: once all warps of the
-    // cluster have, the slot is filled again.
-    __device__ void release(std::uint32_t slot, std::uint32_t round) {
+    // This warp has read the stage before the current one, of inputs up to `input`: once all warps of the
+    // cluster have, its slot is filled again.
+    __device__ __forceinline__ void release(int number, int input) {
+        if (number == 0 && input % kChunk == 0) arrive(kChunkEmpty + ((chunk_ + input / kChunk - 1) & 1));
+        const std::uint32_t slot = slot_ == 0 ? layout_.num_stages - 1 : slot_ - 1;
         __syncwarp();
         cluster_arrive(barrier(kWeightsEmpty + slot), lane_, lane_ < kClusterBlocks);
         if (warpgroup_ != 0) return;
-        wait(kWeightsEmpty + slot, round);
+        wait(kWeightsEmpty + slot, slot_ == 0 ? round_ - 1 : round_);
         fetch(slot);
     }
 
@@ -376,7 +367,7 @@ class Multiplying : public WideTile {
     __device__ __forceinline__ void run_step(int number) {
         constexpr int kParts = kWidth > 128 ? 2 : 1, kPart = kWidth / kParts, kColumns = 2 * kWidth;
         constexpr int kInputs = inputs_per_stage(kColumns);
-        const WideStep& step = arguments_.head.steps[number];
+        const WideStep& step = arguments_.head.plan.steps[number];
         float sums[kParts][kPart / 2];
 #pragma unroll
         for (int part = 0; part < kParts; ++part) {
@@ -384,14 +375,12 @@ class Multiplying : public WideTile {
             for (int i = 0; i < kPart / 2; ++i) sums[part][i] = 0.0f;
         }
         const int num_inputs = uniform(step.num_inputs);
-        std::uint32_t last_slot = 0, last_round = 0;
-        bool ended_chunk = false;
 #pragma unroll 1
         for (int input = 0; input < num_inputs; input += kInputs) {
             std::uint32_t inputs = shared_ + layout_.hidden[(number + 1) & 1] + column_bytes(input);
             if (number == 0) {
-                const std::uint32_t buffer = chunk_ & 1;
-                if (input % kChunk == 0) wait(kChunkFull + buffer, chunk_ >> 1);
+                const std::uint32_t chunk = chunk_ + input / kChunk, buffer = chunk & 1;
+                if (input % kChunk == 0) wait(kChunkFull + buffer, chunk >> 1);
                 inputs =
                     shared_ + layout_.chunks + buffer * column_bytes(kChunk) + column_bytes(input % kChunk);
             }
@@ -412,20 +401,16 @@ class Multiplying : public WideTile {
             products_commit();
             if (input > 0) {
                 products_wait<1>();
-                if (ended_chunk) arrive(kChunkEmpty + ((chunk_ + 1) & 1));
-                release(last_slot, last_round);
+                release(number, input);
             }
-            ended_chunk = number == 0 && (input + kInputs) % kChunk == 0;
-            if (ended_chunk) ++chunk_;
-            last_slot = slot_, last_round = round_;
             if (++slot_ == layout_.num_stages) slot_ = 0, ++round_;
         }
         products_wait<0>();
 #pragma unroll
         for (int part = 0; part < kParts; ++part) hold(sums[part]);
         arrive(kMultiplied + (step_ & 1));
-        if (ended_chunk) arrive(kChunkEmpty + ((chunk_ + 1) & 1));
-        release(last_slot, last_round);
+        release(number, num_inputs);
+        if (number == 0) chunk_ += num_inputs / kChunk;
 
         if constexpr (kIsAnswer) {
             wait(kAnswersFull, tile_count_);
@@ -494,8 +479,8 @@ class Multiplying : public WideTile {
     }
 
     const int warpgroup_;
-    std::int64_t first_point_ = 0, num_left_ = 0;
-    std::int32_t next_stage_ = 0;
+    std::int64_t first_point_ = 0;
+    std::int32_t num_left_ = 0, next_stage_ = 0;
     std::uint32_t slot_ = 0, round_ = 0;  // of the next stage
     // Counted over all tiles.
     std::uint32_t chunk_ = 0, step_ = 0, hidden_step_ = 0, tile_count_ = 0;
@@ -529,13 +514,11 @@ __global__ void __cluster_dims__(kClusterBlocks, 1, 1) __launch_bounds__(kThread
 
 }  // namespace
 
-bool fits_wide(const WideHead& head, int num_groups, const Device& device) {
-    return lay_out(head, num_groups, device).num_stages >= 2;
-}
+bool fits_wide(const WideHead& head, const Device& device) { return lay_out(head, device).num_stages >= 2; }
 
-void query_wide(const WideHead& head, const FoldedView<__half>& maps, const PointBatch& batch,
-                const Device& device, const Stream& stream) {
-    const WideArguments arguments{head, lay_out(head, maps.num_groups, device), maps, batch};
+void query_wide(const WideHead& head, const FoldedGroup<__half>& maps, std::int32_t num_rows,
+                const PointBatch& batch, const Device& device, const Stream& stream) {
+    const WideArguments arguments{head, lay_out(head, device), maps, num_rows, batch};
     const std::size_t shared = arguments.layout.num_bytes();
     JIFF_CUDA_CHECK(cudaFuncSetAttribute(query_wide_tiles, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                          static_cast<int>(shared)));

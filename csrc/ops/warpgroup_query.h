@@ -10,23 +10,18 @@
 
 namespace jiff::cuda {
 
-// What the kernel takes of a WideProgram; pointers are to device memory.
+// A WideProgram, weights and data in device memory.
 struct WideHead {
-    WideStart first;
-    const WideStep* steps = nullptr;
-    std::int32_t num_steps = 0;
-    const WeightStage* stages = nullptr;
-    std::int32_t num_stages = 0;
+    WidePlan plan;
     const unsigned char* weights = nullptr;
-    std::int32_t hidden_positions[2] = {0, 0};
-    std::int32_t answer_positions = 0;
+    const unsigned char* data = nullptr;
 };
 
 // Whether the shared memory of the GPU holds it.
-bool fits_wide(const WideHead& head, int num_groups, const Device& device);
+bool fits_wide(const WideHead& head, const Device& device);
 
-// Answers of the points; only enqueues.
-void query_wide(const WideHead& head, const FoldedView<__half>& maps, const PointBatch& batch,
-                const Device& device, const Stream& stream);
+// Answers of the points, from maps of one size; only enqueues.
+void query_wide(const WideHead& head, const FoldedGroup<__half>& maps, std::int32_t num_rows,
+                const PointBatch& batch, const Device& device, const Stream& stream);
 
 }  // namespace jiff::cuda
