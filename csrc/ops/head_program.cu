@@ -154,8 +154,9 @@ class TensorCoreBuilder {
         product.own_column = inputs.sees_features ? layout.features : layout.volume;
 
         product.weights = blob_.add<uint4>(tiles_of(weight, num_out, num_in, columns));
-        product.biases =
-            blob_.add<float4>(permuted(num_out, [&](std::int64_t n) { return layer.bias.data()[n]; }));
+        const std::vector<float> biases =
+            permuted(num_out, [&](std::int64_t n) { return layer.bias.data()[n]; });
+        if (!inputs.sees_maps) product.biases = blob_.add<float4>(biases);
         if (inputs.sees_features) {
             product.depth_weights = blob_.add<float4>(
                 permuted(num_out, [&](std::int64_t n) { return weight[n * num_in + depth]; }));
@@ -168,6 +169,7 @@ class TensorCoreBuilder {
                 program_.fold_weights.insert(program_.fold_weights.end(), from, from + num_maps);
             }
             program_.fold_weights.resize(program_.num_rows * num_maps, 0.0f);
+            program_.fold_biases.insert(program_.fold_biases.end(), biases.begin(), biases.end());
         }
         return product;
     }

@@ -35,10 +35,11 @@ struct RowLayout {
     int stride = 0;
 };
 
-// outputs = biases + sample(folded maps) + depth · depth_weights + weights · (hidden, own)
+// outputs = biases + sample(folded maps) + depth · depth_weights + weights · (hidden, own). Folded maps hold
+// the biases of layers that take something from maps.
 struct Product {
     const uint4* weights = nullptr;         // tiles as in tensor_core.h
-    const float4* biases = nullptr;         // permuted, as the two below are
+    const float4* biases = nullptr;         // or null; permuted, as the weights of the depth are
     const float4* depth_weights = nullptr;  // or null
     std::int32_t first_row = -1;            // of the folded maps; -1: takes nothing from maps
     std::int32_t num_pairs = 0;
@@ -63,6 +64,7 @@ struct TensorCoreProgram {
     RowLayout layout;
     std::int64_t num_rows = 0;        // of the folded maps, every layer's filled up to whole tiles
     std::vector<float> fold_weights;  // [num_rows, num_map_channels]
+    std::vector<float> fold_biases;   // [num_rows], permuted
 };
 
 TensorCoreProgram make_tensor_core_program(const HeadLayers& head);

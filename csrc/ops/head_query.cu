@@ -140,6 +140,7 @@ struct HeadQuery::Packed {
     TensorCoreProgram tiles;
     ExactProgram exact;
     Buffer<unsigned char> data;
+    Buffer<float> fold_biases;
     Buffer<Step> steps;
     Buffer<ExactLayer> layers;
 #if defined(JIFF_HAVE_WARPGROUPS)
@@ -167,6 +168,7 @@ struct HeadQuery::Packed {
         if (precision == Precision::kFloat16) {
             tiles = make_tensor_core_program(head);
             data = Buffer<unsigned char>(tiles.data, stream);
+            fold_biases = Buffer<float>(tiles.fold_biases, stream);
             std::vector<Step> moved = tiles.steps;
             for (Step& step : moved) {
                 move_to(step.first, data.data());
@@ -208,7 +210,7 @@ struct HeadQuery::Packed {
         std::memcpy(bytes.data(), program->weights.data(), bytes.size());
         made.weights = Buffer<unsigned char>(bytes, stream);
         stream.synchronize();
-        made.head = {program->plan, made.weights.data(), data.data()};
+        made.head = {program->plan, made.weights.data()};
         wide = std::move(made);
     }
 #endif
@@ -369,10 +371,13 @@ void HeadQuery::Packed::fold_group(const Buffer<float>& values, const std::vecto
         JIFF_CUDA_CHECK(cudaFuncSetAttribute(
             fold_on_tensor_cores, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)));
         Buffer<__half> texels(num_texels * rows, stream);
+        // Once: a point's shares of the texels add up to one in the maps of each size.
+        const auto* biases =
+            state.halves.empty() ? reinterpret_cast<const float4*>(fold_biases.data()) : nullptr;
         launch(fold_on_tensor_cores,
                {(num_texels + kFoldTexels - 1) / kFoldTexels, kNumWarps * kLanes, shared}, stream,
-               values.data(), num_channels, num_texels, reinterpret_cast<const uint4*>(weights), num_tiles,
-               rows / kTile, texels.data());
+               values.data(), num_channels, num_texels, reinterpret_cast<const uint4*>(weights), biases,
+               num_tiles, rows / kTile, texels.data());
         state.halves.push_back(std::move(texels));
     } else {
         Buffer<float> texels(num_texels * rows, stream);

@@ -134,8 +134,10 @@ class TileQuery {
 #pragma unroll
             for (int i = 0; i < 8; ++i) sums[p][i / 4][i % 4] = 0.0f;
             if (p >= num_pairs) continue;
-            const float4 bias = __ldg(product.biases + four + 4 * p);
-            add(p, 1.0f, bias, 1.0f, bias);
+            if (product.biases) {
+                const float4 bias = __ldg(product.biases + four + 4 * p);
+                add(p, 1.0f, bias, 1.0f, bias);
+            }
             if (!product.depth_weights) continue;
             const float4 weight = __ldg(product.depth_weights + four + 4 * p);
             add(p, depths_[upper_row], weight, depths_[lower_row], weight);
@@ -358,15 +360,16 @@ __global__ void __launch_bounds__(kNumWarps* kLanes, 1)
 }
 
 // Folds the maps of one size: texels [num_texels, num_rows], permuted, from channels [num_channels,
-// num_texels]. A block takes 32 texels; num_tiles tiles of channels, filled up with zeros.
+// num_texels]. A block takes 32 texels; num_tiles tiles of channels, filled up with zeros. `biases`, permuted
+// or null, are added.
 constexpr int kFoldRowTiles = 2, kFoldTexels = kFoldRowTiles * kTile;
 
 inline int fold_stride(int num_tiles) { return num_tiles * kTile + 8; }
 
 __global__ void __launch_bounds__(kNumWarps* kLanes, 1)
     fold_on_tensor_cores(const float* channels, std::int32_t num_channels, std::int64_t num_texels,
-                         const uint4* weights, std::int32_t num_tiles, std::int32_t num_pairs,
-                         __half* texels) {
+                         const uint4* weights, const float4* biases, std::int32_t num_tiles,
+                         std::int32_t num_pairs, __half* texels) {
     __half* rows = reinterpret_cast<__half*>(dynamic_shared());
     const int stride = num_tiles * kTile + 8;
     const int lane = static_cast<int>(threadIdx.x) % kLanes, warp = static_cast<int>(threadIdx.x) / kLanes;
@@ -392,14 +395,18 @@ __global__ void __launch_bounds__(kNumWarps* kLanes, 1)
                 multiply_add(sums[m][1], inputs, now.z, now.w);
             }
         }
+        const float4 bias =
+            biases ? __ldg(biases + pair * 4 + lane % 4) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
 #pragma unroll
         for (int m = 0; m < kFoldRowTiles; ++m) {
 #pragma unroll
             for (int lower = 0; lower < 2; ++lower) {
                 const std::int64_t texel = first + m * kTile + lane / 4 + 8 * lower;
                 if (texel >= num_texels) continue;
-                const __half2 four[2] = {__floats2half2_rn(sums[m][0][2 * lower], sums[m][0][2 * lower + 1]),
-                                         __floats2half2_rn(sums[m][1][2 * lower], sums[m][1][2 * lower + 1])};
+                const float* low = sums[m][0] + 2 * lower;
+                const float* high = sums[m][1] + 2 * lower;
+                const __half2 four[2] = {__floats2half2_rn(low[0] + bias.x, low[1] + bias.y),
+                                         __floats2half2_rn(high[0] + bias.z, high[1] + bias.w)};
                 uint2 packed;
                 memcpy(&packed, four, sizeof packed);
                 reinterpret_cast<uint2*>(texels + texel * num_pairs * kTile)[pair * 4 + lane % 4] = packed;

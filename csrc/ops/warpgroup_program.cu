@@ -38,16 +38,9 @@ GatherJob::Place place_of_step(int step, int num_steps) {
     return step % 2 == 0 ? GatherJob::kHidden0 : GatherJob::kHidden1;
 }
 
-std::uint32_t offset_of(const float4* in_data, int position) {
-    constexpr int kFour = 4;  // positions of a float4
-    return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(in_data + position / kFour));
-}
-
 // Positions `first` to `first` + kChunk of a layer.
 GatherJob job_of(const Product& product, int first, GatherJob::Place place, int first_position) {
     GatherJob job;
-    job.biases = offset_of(product.biases, first);
-    job.depth_weights = offset_of(product.depth_weights, first);
     job.first_row = product.first_row + first;
     job.num_positions = static_cast<std::uint16_t>(std::clamp(product.num_pairs * kTile - first, 0, kChunk));
     job.place = place;
@@ -86,6 +79,24 @@ int columns_for(std::int64_t num_outputs) {
     int columns = 64;
     while (columns < num_outputs) columns *= 2;
     return columns;
+}
+
+// The depth's weights of the jobs: of layer `step` + 1, or of the first one for its chunks.
+void append_depth_weights(const HeadLayers& head, std::vector<GatherJob>& jobs,
+                          std::vector<std::uint16_t>& weights) {
+    std::int64_t chunk = 0;
+    for (GatherJob& job : jobs) {
+        const bool is_chunk = job.place == GatherJob::kChunkBuffer;
+        const HeadLayer& layer = (*head.last)[is_chunk ? 0 : job.step + 1];
+        const std::int64_t first = is_chunk ? kChunk * chunk++ : job.first_position;
+        const std::int64_t num_out = layer.weight.shape()[0], num_in = layer.weight.shape()[1];
+        job.depth_weights = static_cast<std::uint32_t>(weights.size() * sizeof(std::uint16_t));
+        for (std::int64_t position = first; position < first + kChunk; ++position) {
+            const std::int64_t output = output_at(position);
+            weights.push_back(output < num_out ? half_bits(layer.weight.data()[(output + 1) * num_in - 1])
+                                               : 0);
+        }
+    }
 }
 
 // Weights of a layer, its `num_hidden` inputs filled up to `num_inputs`.
@@ -135,8 +146,9 @@ std::optional<WideProgram> make_wide_program(const HeadLayers& head, const Tenso
         room = std::max(room, step.num_columns);
         num_hidden = step.num_outputs;
     }
-    const std::vector<GatherJob> jobs = gather_jobs(tiles, plan);
+    std::vector<GatherJob> jobs = gather_jobs(tiles, plan);
     if (jobs.size() > WidePlan::kMostJobs || stages.size() > WidePlan::kMostStages) return std::nullopt;
+    append_depth_weights(head, jobs, program.weights);
     plan.num_jobs = static_cast<std::int32_t>(jobs.size());
     plan.num_stages = static_cast<std::int32_t>(stages.size());
     std::copy(jobs.begin(), jobs.end(), plan.jobs);

@@ -25,7 +25,7 @@ struct WideStep {
     std::int32_t is_rectified = 0;
 };
 
-// What 64 positions of a layer start from: biases + sample(folded maps) + depth · depth_weights.
+// What 64 positions of a layer start from: sample(folded maps) + depth · depth_weights.
 struct GatherJob {
     enum Place : std::uint8_t { kChunkBuffer, kHidden0, kHidden1, kAnswers };
     std::uint32_t biases = 0, depth_weights = 0;       // byte offsets into the head's data; by positions
@@ -60,11 +60,12 @@ struct WidePlan {
 
 struct WideProgram {
     WidePlan plan;
-    std::vector<std::uint16_t> weights;  // halves; a stage's lie by eights of inputs, then outputs
+    // Halves: the stages', each by eights of inputs, then outputs; then the jobs', of the depth.
+    std::vector<std::uint16_t> weights;
 };
 
 // Nothing for heads that it does not serve: those with features of points or a volume, of one layer, or with
-// too many or too wide layers. The data of `tiles` is what the plan's offsets are into.
+// too many or too wide layers.
 std::optional<WideProgram> make_wide_program(const HeadLayers& head, const TensorCoreProgram& tiles);
 
 }  // namespace jiff::cuda

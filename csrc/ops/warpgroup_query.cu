@@ -109,6 +109,13 @@ __device__ __forceinline__ T uniform(T value) {
     return __shfl_sync(~0U, value, 0);
 }
 
+// The value, of which the compiler knows nothing: it cannot compute what follows from it ahead of the loops
+// around, where that would take a register each.
+__device__ __forceinline__ std::uint32_t opaque(std::uint32_t value) {
+    asm volatile("" : "+r"(value));
+    return value;
+}
+
 // What both kinds of warpgroups know.
 class WideTile {
   public:
@@ -151,7 +158,8 @@ class WideTile {
     const int thread_, lane_, warp_;
 };
 
-// A lane gathers eight positions of two points; what it takes from the maps is under way a job ahead.
+// A lane gathers eight positions of two neighbouring points; what it takes from the maps is under way a job
+// ahead.
 class Gathering : public WideTile {
   public:
     using WideTile::WideTile;
@@ -165,14 +173,15 @@ class Gathering : public WideTile {
             for (int p = 0; p < kPoints; ++p) take(taken[p], p, plan.jobs[0]);
             for (int i = 0; i < plan.num_jobs; ++i) {
                 const GatherJob& job = plan.jobs[i];
+                const uint4 weights = depth_weights(job);
                 const std::uint32_t column = place_of(job) + lane_ % 8 * kColumnBytes;
                 wait_for_room(job);
+                __half2 sums[4];
 #pragma unroll
                 for (int p = 0; p < kPoints; ++p) {
-                    __half2 sums[4];
-                    add_up(sums, taken[p], p);
+                    if (p == 0 || !is_same_) add_up(sums, taken[p], p);
                     if (i + 1 < plan.num_jobs) take(taken[p], p, plan.jobs[i + 1]);
-                    *at<uint4>(column + row_of(p) * 16) = finished(sums, p, job);
+                    *at<uint4>(column + row_of(p) * 16) = finished(sums, weights, p, job);
                 }
                 signal(job);
             }
@@ -180,36 +189,45 @@ class Gathering : public WideTile {
     }
 
   private:
-    static constexpr int kPoints = kWidePoints / 4 / kNumWarps, kCorners = 4;
+    static constexpr int kPoints = 2, kCorners = 4;
+    static_assert(kNumWarps * kLanes / 8 * kPoints == kWidePoints,
+                  "eight lanes a point, and every point is taken");
 
-    __device__ int row_of(int point) const { return (point * kNumWarps + warp_) * 4 + lane_ / 8; }
+    __device__ int row_of(int point) const { return (warp_ * 4 + lane_ / 8) * kPoints + point; }
     __device__ int position() const { return lane_ % 8 * kColumnPositions; }
 
     __device__ void locate(std::int64_t first_point) {
+        float places[kPoints][2] = {};
 #pragma unroll
         for (int p = 0; p < kPoints; ++p) {
             PointTexels texels{{0, 0, 0, 0}, {0.0f, 0.0f, 0.0f, 0.0f}, false, 0.0f};
-            depths_[p] = 0.0f;
+            float depth = 0.0f;
             const std::int64_t index = first_point + row_of(p);
             if (index < num_points_) {
                 const float* point = arguments_.batch.points + 3 * index;
+                places[p][0] = point[0], places[p][1] = point[1];
                 texels = point_texels(point[0], point[1], arguments_.maps.height, arguments_.maps.width);
-                depths_[p] = point[2] * arguments_.batch.depth_scale;
+                depth = point[2] * arguments_.batch.depth_scale;
             }
-#pragma unroll
-            for (int c = 0; c < kCorners; ++c) {
-                offsets_[p][c] = static_cast<std::uint32_t>(texels.offset[c]) *
-                                     static_cast<std::uint32_t>(arguments_.num_rows) +
-                                 static_cast<std::uint32_t>(position());
-            }
+            const float high = __half2float(__float2half_rn(depth));
+            depths_[p] = __floats2half2_rn(high, depth - high);
             shares_[p][0] = __floats2half2_rn(texels.weight[0], texels.weight[1]);
             shares_[p][1] = __floats2half2_rn(texels.weight[2], texels.weight[3]);
+#pragma unroll
+            for (int c = 0; c < kCorners; ++c) {
+                offsets_[p][c] = (static_cast<std::uint32_t>(texels.offset[c]) *
+                                      static_cast<std::uint32_t>(arguments_.num_rows) +
+                                  static_cast<std::uint32_t>(position())) *
+                                 static_cast<std::uint32_t>(sizeof(__half));
+            }
         }
+        is_same_ = places[0][0] == places[1][0] && places[0][1] == places[1][1];
     }
 
+    // Points above each other see the same texels.
     __device__ __forceinline__ void take(uint4 (&taken)[kCorners], int point, const GatherJob& job) const {
-        if (position() >= job.num_positions) return;
-        const __half* texels = arguments_.maps.texels + job.first_row;
+        if (position() >= job.num_positions || (point > 0 && is_same_)) return;
+        const auto* texels = reinterpret_cast<const unsigned char*>(arguments_.maps.texels + job.first_row);
 #pragma unroll
         for (int c = 0; c < kCorners; ++c)
             taken[c] = __ldg(reinterpret_cast<const uint4*>(texels + offsets_[point][c]));
@@ -230,31 +248,27 @@ class Gathering : public WideTile {
         }
     }
 
-    // Biases and depth added to sampled maps; a chunk's are activations already.
-    __device__ __forceinline__ uint4 finished(const __half2 (&sums)[4], int point,
+    __device__ __forceinline__ uint4 depth_weights(const GatherJob& job) const {
+        return __ldg(reinterpret_cast<const uint4*>(arguments_.head.weights + job.depth_weights) + lane_ % 8);
+    }
+
+    // The depth's part added to sampled maps; a chunk's are activations already.
+    __device__ __forceinline__ uint4 finished(const __half2 (&sums)[4], const uint4& weights, int point,
                                               const GatherJob& job) const {
-        uint4 packed = make_uint4(0, 0, 0, 0);
-        if (position() >= job.num_positions) return packed;
-        const auto finish = [&](int first, const float4& bias, const float4& weight, std::uint32_t& low,
-                                std::uint32_t& high) {
-            const float depth = depths_[point];
-            const float2 one = __half22float2(sums[first]), two = __half22float2(sums[first + 1]);
-            float values[4] = {one.x + fmaf(depth, weight.x, bias.x), one.y + fmaf(depth, weight.y, bias.y),
-                               two.x + fmaf(depth, weight.z, bias.z), two.y + fmaf(depth, weight.w, bias.w)};
-            if (job.place == GatherJob::kChunkBuffer) {
+        __half2 by[4], values[4];
+        memcpy(by, &weights, sizeof by);
 #pragma unroll
-                for (float& value : values) value = leaky(value);
-            }
-            low = as_halves(values[0], values[1]);
-            high = as_halves(values[2], values[3]);
-        };
-        const auto* biases =
-            reinterpret_cast<const float4*>(arguments_.head.data + job.biases) + position() / 4;
-        const auto* weights =
-            reinterpret_cast<const float4*>(arguments_.head.data + job.depth_weights) + position() / 4;
-        finish(0, __ldg(biases), __ldg(weights), packed.x, packed.y);
-        finish(2, __ldg(biases + 1), __ldg(weights + 1), packed.z, packed.w);
-        return packed;
+        for (int i = 0; i < 4; ++i) {
+            values[i] = __hfma2(__high2half2(depths_[point]), by[i], sums[i]);
+            values[i] = __hfma2(__low2half2(depths_[point]), by[i], values[i]);
+        }
+        if (job.place == GatherJob::kChunkBuffer) {
+#pragma unroll
+            for (__half2& value : values) value = __hmax2(value, __hmul2(value, __float2half2_rn(0.01f)));
+        }
+        uint4 packed;
+        memcpy(&packed, values, sizeof packed);
+        return position() < job.num_positions ? packed : make_uint4(0, 0, 0, 0);
     }
 
     __device__ std::uint32_t place_of(const GatherJob& job) const {
@@ -298,7 +312,8 @@ class Gathering : public WideTile {
     // Of this lane's points in the tile.
     std::uint32_t offsets_[kPoints][kCorners];
     __half2 shares_[kPoints][kCorners / 2];
-    float depths_[kPoints];
+    __half2 depths_[kPoints];  // as it is in half precision, and the rest
+    bool is_same_ = false;
     // Counted over all tiles.
     std::uint32_t chunk_ = 0, hidden_step_ = 0, tile_count_ = 0;
 };
@@ -319,7 +334,7 @@ class Multiplying : public WideTile {
         for (std::int64_t tile = first_tile(); tile < end_of_tiles(); tile += gridDim.x, ++tile_count_) {
             first_point_ = tile * kWidePoints;
             for (int i = 0; i < plan.num_steps; ++i, ++step_) {
-                const int num_columns = uniform(plan.steps[i].num_columns);
+                const int num_columns = plan.steps[i].num_columns;
                 if (is_output(i)) {
                     if (num_columns == 256) run_step<128, true>(i);
                     if (num_columns == 128) run_step<64, true>(i);
@@ -365,27 +380,29 @@ class Multiplying : public WideTile {
     // kWidth outputs a warpgroup, activations or answers.
     template <int kWidth, bool kIsAnswer>
     __device__ __forceinline__ void run_step(int number) {
+        // 256 outputs of an instruction are more sums than a thread has registers when the kernel starts.
         constexpr int kParts = kWidth > 128 ? 2 : 1, kPart = kWidth / kParts, kColumns = 2 * kWidth;
         constexpr int kInputs = inputs_per_stage(kColumns);
         const WideStep& step = arguments_.head.plan.steps[number];
         float sums[kParts][kPart / 2];
 #pragma unroll
-        for (int part = 0; part < kParts; ++part) {
+        for (auto& of_part : sums) {
 #pragma unroll
-            for (int i = 0; i < kPart / 2; ++i) sums[part][i] = 0.0f;
+            for (float& sum : of_part) sum = 0.0f;
         }
-        const int num_inputs = uniform(step.num_inputs);
+        const int num_inputs = step.num_inputs;
+        const std::uint32_t shared = opaque(shared_);
 #pragma unroll 1
         for (int input = 0; input < num_inputs; input += kInputs) {
-            std::uint32_t inputs = shared_ + layout_.hidden[(number + 1) & 1] + column_bytes(input);
+            std::uint32_t inputs = shared + layout_.hidden[(number + 1) & 1] + column_bytes(input);
             if (number == 0) {
                 const std::uint32_t chunk = chunk_ + input / kChunk, buffer = chunk & 1;
                 if (input % kChunk == 0) wait(kChunkFull + buffer, chunk >> 1);
                 inputs =
-                    shared_ + layout_.chunks + buffer * column_bytes(kChunk) + column_bytes(input % kChunk);
+                    shared + layout_.chunks + buffer * column_bytes(kChunk) + column_bytes(input % kChunk);
             }
             wait(kWeightsFull + slot_, round_);
-            const std::uint32_t weights = shared_ + layout_.weights + slot_ * kStageBytes +
+            const std::uint32_t weights = shared + layout_.weights + slot_ * kStageBytes +
                                           static_cast<std::uint32_t>(warpgroup_ * kWidth * 16);
             const std::uint64_t from = matrix_descriptor(inputs, kColumnBytes, kBlockBytes);
             const std::uint64_t by = matrix_descriptor(weights, kColumns * 16, kBlockBytes);
@@ -407,7 +424,7 @@ class Multiplying : public WideTile {
         }
         products_wait<0>();
 #pragma unroll
-        for (int part = 0; part < kParts; ++part) hold(sums[part]);
+        for (auto& of_part : sums) hold(of_part);
         arrive(kMultiplied + (step_ & 1));
         release(number, num_inputs);
         if (number == 0) chunk_ += num_inputs / kChunk;
@@ -419,7 +436,8 @@ class Multiplying : public WideTile {
             ++hidden_step_;
         }
         // This thread's first position and output, and what lies a constant away from them.
-        const int quarter = lane_ % 4, row = warp_ % 4 * 16 + lane_ / 4;
+        const int lane = static_cast<int>(opaque(lane_));
+        const int quarter = lane % 4, row = warp_ % 4 * 16 + lane / 4;
         const std::uint32_t region = kIsAnswer ? layout_.answers : layout_.hidden[number & 1];
         unsigned char* const places =
             jiff_wide_shared + region + column_bytes(warpgroup_ * kWidth) + quarter * kColumnBytes + row * 16;

@@ -10,11 +10,10 @@
 
 namespace jiff::cuda {
 
-// A WideProgram, weights and data in device memory.
+// A WideProgram, the weights in device memory.
 struct WideHead {
     WidePlan plan;
     const unsigned char* weights = nullptr;
-    const unsigned char* data = nullptr;
 };
 
 // Whether the shared memory of the GPU holds it.
