@@ -50,8 +50,9 @@ __device__ __forceinline__ void named_barrier(int id, int num_threads) {
     asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(num_threads) : "memory");
 }
 
-// What this thread wrote to shared memory becomes visible to products and copies that others start.
-__device__ __forceinline__ void publish_to_async() {
+// What was written to shared memory, by this thread or by others before a barrier, comes before the products
+// and copies that are started after it.
+__device__ __forceinline__ void order_for_async() {
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 

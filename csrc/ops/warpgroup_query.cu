@@ -300,7 +300,6 @@ class Gathering : public WideTile {
 
     __device__ void signal(const GatherJob& job) {
         if (job.place == GatherJob::kChunkBuffer) {
-            publish_to_async();
             arrive(kChunkFull + (chunk_++ & 1));
         } else if (job.is_last && job.place == GatherJob::kAnswers) {
             arrive(kAnswersFull);
@@ -397,7 +396,12 @@ class Multiplying : public WideTile {
             std::uint32_t inputs = shared + layout_.hidden[(number + 1) & 1] + column_bytes(input);
             if (number == 0) {
                 const std::uint32_t chunk = chunk_ + input / kChunk, buffer = chunk & 1;
-                if (input % kChunk == 0) wait(kChunkFull + buffer, chunk >> 1);
+                if (input % kChunk == 0) {
+                    wait(kChunkFull + buffer, chunk >> 1);
+                    // Here and not where it was written: there it would wait for what is under way from the
+                    // maps.
+                    order_for_async();
+                }
                 inputs =
                     shared + layout_.chunks + buffer * column_bytes(kChunk) + column_bytes(input % kChunk);
             }
@@ -474,7 +478,7 @@ class Multiplying : public WideTile {
             named_barrier(kNameOfMultiplying, kMultiplyingThreads);
             finish_answers(step);
         } else {
-            publish_to_async();
+            order_for_async();
             named_barrier(kNameOfMultiplying, kMultiplyingThreads);
         }
     }
@@ -516,7 +520,7 @@ __global__ void __cluster_dims__(kClusterBlocks, 1, 1) __launch_bounds__(kThread
                                          : i < kWeightsEmpty ? 1
                                                              : kNumWarps * kClusterBlocks);
         }
-        publish_to_async();
+        order_for_async();
     }
     cluster_barrier();
     if (threadIdx.x < kMultiplyingThreads) {
