@@ -88,7 +88,7 @@ void bind_preprocess(py::module_& module) {
     module.def(
         "silhouette_columns",
         [](const py::array& frame, int resolution, int dilation_px) {
-            const auto columns = silhouette_columns(frame_of(frame), resolution, dilation_px);
+            const auto columns = silhouette_columns(alpha_of(frame_of(frame)), resolution, dilation_px);
             const std::vector<py::ssize_t> shape = {resolution + 1, resolution + 1};
             return py::array_t<std::uint8_t>(shape, columns.data());
         },

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "arrays.h"
+#include "core/status.h"
 #include "engine/engine.h"
 
 namespace jiff::bindings {
@@ -54,6 +55,36 @@ class PythonGraph : public Graph {
             Tensor tensor(shape_of(array));
             std::memcpy(tensor.data(), array.data(), sizeof(float) * tensor.size());
             outputs.emplace(name.cast<std::string>(), std::move(tensor));
+        }
+        return outputs;
+    }
+
+    bool is_on_gpu() const override {
+        const py::gil_scoped_acquire gil;
+        return graph_.get().attr("is_on_gpu").cast<bool>();
+    }
+
+    GpuTensors run_on_gpu(const GpuTensors& inputs) override {
+        const py::gil_scoped_acquire gil;
+        const py::object device_array =
+            py::module_::import("jiffsdk.engines.device_array").attr("DeviceArray");
+        const py::object float32 = py::dtype::of<float>();
+        py::dict arrays;
+        for (const auto& [name, tensor] : inputs) {
+            const auto pointer = reinterpret_cast<std::uintptr_t>(tensor.data);
+            arrays[py::str(name)] = device_array(pointer, py::tuple(py::cast(tensor.shape)), float32);
+        }
+        GpuTensors outputs;
+        for (const auto& [name, value] : graph_.get().attr("run_on_gpu")(arrays).cast<py::dict>()) {
+            const py::object array = device_array.attr("of")(value);
+            if (array.is_none() || !py::object(array.attr("dtype")).equal(float32)) {
+                throw Error(ErrorCode::kEngine, "output '" + name.cast<std::string>() +
+                                                    "' of a graph on the GPU must be a float32 array there");
+            }
+            const auto* data = reinterpret_cast<const float*>(array.attr("pointer").cast<std::uintptr_t>());
+            auto owner = std::make_shared<PythonObject>(py::reinterpret_borrow<py::object>(value));
+            outputs.emplace(name.cast<std::string>(),
+                            GpuTensor{data, array.attr("shape").cast<Shape>(), std::move(owner)});
         }
         return outputs;
     }

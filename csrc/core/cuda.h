@@ -85,11 +85,14 @@ class Buffer {
         return data_;
     }
 
-    // Waits for the stream.
+    // These wait for the stream.
+    void to_host(T* host, std::size_t size) const {
+        copy_to_host(host, data_, size * sizeof(T), *stream_);
+        stream_->synchronize();
+    }
     std::vector<T> to_host(std::size_t size) const {
         std::vector<T> host(size);
-        copy_to_host(host.data(), data_, size * sizeof(T), *stream_);
-        stream_->synchronize();
+        to_host(host.data(), size);
         return host;
     }
     std::vector<T> to_host() const { return to_host(size_); }

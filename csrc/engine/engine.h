@@ -13,6 +13,14 @@ using NamedViews = std::map<std::string, TensorView>;
 using NamedTensors = std::map<std::string, Tensor>;
 using NamedShapes = std::map<std::string, Shape>;
 
+// A tensor in the memory of the current GPU, as long as its owner is there.
+struct GpuTensor {
+    const float* data = nullptr;
+    Shape shape;
+    std::shared_ptr<const void> owner;
+};
+using GpuTensors = std::map<std::string, GpuTensor>;
+
 // May be run from several threads at once.
 class Graph {
   public:
@@ -22,6 +30,10 @@ class Graph {
     virtual NamedShapes outputs() const = 0;
     // Throws Error(kEngine) naming the graph and the tensor when inputs do not fit.
     virtual NamedTensors run(const NamedViews& inputs) = 0;
+    // Whether tensors may stay on the current GPU, where the graph runs.
+    virtual bool is_on_gpu() const { return false; }
+    // As run, where is_on_gpu: inputs are complete, and so are the outputs when this returns.
+    virtual GpuTensors run_on_gpu(const GpuTensors& inputs);
 };
 
 class Engine {

@@ -337,14 +337,8 @@ Surface DeviceSurface::to_host() const {
     surface.faces.resize(num_faces);
     surface.num_queries_asked = num_queries_asked;
     surface.num_queries_ideal = num_queries_ideal;
-    if (num_vertices > 0) {
-        const auto values = vertices.to_host(3 * num_vertices);
-        std::copy(values.begin(), values.end(), surface.vertices.data()->data());
-    }
-    if (num_faces > 0) {
-        const auto values = faces.to_host(3 * num_faces);
-        std::copy(values.begin(), values.end(), surface.faces.data()->data());
-    }
+    if (num_vertices > 0) vertices.to_host(surface.vertices.data()->data(), 3 * num_vertices);
+    if (num_faces > 0) faces.to_host(surface.faces.data()->data(), 3 * num_faces);
     return surface;
 }
 

@@ -11,6 +11,8 @@
 #include "ops/head_query.h"
 #include "pipeline/device_functions.h"
 #include "pipeline/device_path.h"
+#include "preprocess/device_framing.h"
+#include "preprocess/device_warp.h"
 
 namespace jiff {
 namespace {
@@ -51,10 +53,39 @@ namespace {
 
 class DevicePhoto : public PhotoFunctions {
   public:
-    explicit DevicePhoto(const DevicePath::State& path) : path_(path) {}
+    DevicePhoto(const DevicePath::State& path, const FramedPhoto& photo)
+        : PhotoFunctions(photo), path_(path) {}
 
-    void add_maps(const std::string& graph, const TensorView& features) override {
-        maps_.emplace(graph, cuda::DeviceTensor(features, stream_));
+    NamedTensors encode(const std::string& name, const LoadedGraph& encoder, int frame_px) override {
+        if (!encoder.is_on_gpu()) {
+            NamedTensors outputs = encode_on_host(encoder, frame_px);
+            const Tensor features = take_features(outputs);
+            maps_.emplace(name, copied(features));
+            stream_.synchronize();
+            return outputs;
+        }
+        const Shape& image = encoder.spec().inputs.at("image");
+        cuda::Buffer<float> input(num_elements(image), stream_);
+        cuda::encoder_input(frame(frame_px), frame_px, image[1], image[2], input.data(), stream_);
+        stream_.synchronize();
+        GpuTensors given = encoder.run_on_gpu({{"image", {input.data(), image, nullptr}}});
+        maps_.emplace(name, given.extract("features").mapped());
+        NamedTensors outputs;
+        for (const auto& [tensor, value] : given) {
+            Tensor host(value.shape);
+            cuda::copy_to_host(host.data(), value.data, host.size() * sizeof(float), stream_);
+            outputs.emplace(tensor, std::move(host));
+        }
+        stream_.synchronize();
+        return outputs;
+    }
+
+    Tensor alpha(int frame_px) override {
+        const std::int64_t plane = std::int64_t{frame_px} * frame_px;
+        Tensor values({frame_px, frame_px});
+        cuda::copy_to_host(values.data(), frame(frame_px) + 3 * plane, plane * sizeof(float), stream_);
+        stream_.synchronize();
+        return values;
     }
 
     void add_face(const FaceArea& area, const FaceVolume& shape) override {
@@ -93,20 +124,18 @@ class DevicePhoto : public PhotoFunctions {
         return surface_.to_host();
     }
 
-    std::vector<std::array<float, 3>> colorize(const Points&, const Tensor& frame,
-                                               const FaceVolume* face_color,
+    std::vector<std::array<float, 3>> colorize(const Points&, int frame_px, const FaceVolume* face_color,
                                                const ProgressCallback& progress) override {
         const std::int64_t num_vertices = surface_.num_vertices;
-        const std::int64_t frame_size = frame.shape()[1];
-        const cuda::DeviceTensor pixels(frame.view(), stream_);
+        const float* pixels = frame(frame_px);
         const cuda::Buffer<float> view = cuda::view_vertices(surface_, resolution_, stream_);
         cuda::Buffer<float> colors(3 * num_vertices, stream_);
         std::optional<cuda::DeviceVolume> volume;
         if (face_color) volume.emplace(face_color->sampler, face_color->frame, stream_);
         for (std::int64_t begin = 0; begin < num_vertices; begin += kColorChunk) {
             const std::int64_t num = std::min(kColorChunk, num_vertices - begin);
-            color_some(view.data() + 3 * begin, num, pixels.view().data, frame_size,
-                       volume ? &*volume : nullptr, colors.data() + 3 * begin);
+            color_some(view.data() + 3 * begin, num, pixels, frame_px, volume ? &*volume : nullptr,
+                       colors.data() + 3 * begin);
             report(progress, "colorize", static_cast<float>(begin + num) / static_cast<float>(num_vertices));
         }
         std::vector<std::array<float, 3>> result(num_vertices);
@@ -117,12 +146,37 @@ class DevicePhoto : public PhotoFunctions {
     }
 
   private:
+    // As frame_image gives it, made once.
+    const float* frame(int frame_px) {
+        const auto found = frames_.find(frame_px);
+        if (found != frames_.end()) return found->second.data();
+        if (!rgb_.data()) {
+            const std::size_t num_pixels = std::size_t(photo_.rgb.width_px) * photo_.rgb.height_px;
+            rgb_ = cuda::Buffer<std::uint8_t>(photo_.rgb.values, 3 * num_pixels, stream_);
+            mask_ = cuda::Buffer<std::uint8_t>(photo_.mask.values, num_pixels, stream_);
+        }
+        ImageView rgb = photo_.rgb, mask = photo_.mask;
+        rgb.values = rgb_.data();
+        mask.values = mask_.data();
+        cuda::Buffer<float> pixels(std::size_t(4) * frame_px * frame_px, stream_);
+        cuda::warp_premultiplied(rgb, mask, photo_.crop, frame_px, frame_px, pixels.data(), stream_);
+        return frames_.emplace(frame_px, std::move(pixels)).first->second.data();
+    }
+
+    // Its owner is a part of this, whose stream it needs.
+    GpuTensor copied(const Tensor& host) {
+        auto values = std::make_shared<cuda::Buffer<float>>(host.data(), host.size(), stream_);
+        const float* data = values->data();
+        return {data, host.shape(), std::move(values)};
+    }
+
     const cuda::DeviceFold& fold_of(const std::string& head) const {
         const std::lock_guard<std::mutex> lock(mutex_);
         const auto found = folds_.find(head);
         if (found != folds_.end()) return found->second;
         std::vector<cuda::DeviceView> views;
-        for (const std::string& graph : path_.maps_of_head.at(head)) views.push_back(maps_.at(graph).view());
+        for (const std::string& graph : path_.maps_of_head.at(head))
+            views.push_back({maps_.at(graph).data, maps_.at(graph).shape});
         return folds_.emplace(head, path_.heads.at(head).fold(views, stream_)).first->second;
     }
 
@@ -187,7 +241,9 @@ class DevicePhoto : public PhotoFunctions {
 
     const DevicePath::State& path_;
     cuda::Stream stream_;  // before what is allocated on it
-    std::map<std::string, cuda::DeviceTensor> maps_;
+    cuda::Buffer<std::uint8_t> rgb_, mask_;
+    std::map<int, cuda::Buffer<float>> frames_;  // by their sides
+    std::map<std::string, GpuTensor> maps_;
     mutable std::mutex mutex_;  // guards `folds_`: the occupancy may be asked from several threads
     mutable std::map<std::string, cuda::DeviceFold> folds_;
     FaceRegion region_;
@@ -200,8 +256,8 @@ class DevicePhoto : public PhotoFunctions {
 
 }  // namespace
 
-std::unique_ptr<PhotoFunctions> functions_on_device(const DevicePath& path) {
-    return std::make_unique<DevicePhoto>(path.state());
+std::unique_ptr<PhotoFunctions> functions_on_device(const DevicePath& path, const FramedPhoto& photo) {
+    return std::make_unique<DevicePhoto>(path.state(), photo);
 }
 
 }  // namespace jiff

@@ -39,9 +39,9 @@ int surface_resolution(double size_m) {
 }
 
 // Lattice columns that are within reach of `vertices`, which are in the view.
-std::vector<std::uint8_t> columns_around(const Points& vertices, const Tensor& frame_pixels, int resolution,
+std::vector<std::uint8_t> columns_around(const Points& vertices, const Tensor& alpha, int resolution,
                                          double reach) {
-    auto columns = silhouette_columns(frame_pixels, resolution, kDilationPx);
+    auto columns = silhouette_columns(alpha, resolution, kDilationPx);
     const FaceRegion box = region_around(vertices, 0.0);
     std::size_t column = 0;
     for (int y = 0; y <= resolution; ++y) {
@@ -60,8 +60,8 @@ Mesh surface_around(const Points& face, const FramedPerson& person, const PointF
                     const ProgressCallback& progress) {
     ExtractionOptions options;
     options.resolution = surface_resolution(person.size_m);
-    options.columns = columns_around(view_from_world(face, person.size_m), *person.frame_pixels,
-                                     options.resolution, 2.0 / person.size_m * kSurfaceReachM);
+    options.columns = columns_around(view_from_world(face, person.size_m), *person.alpha, options.resolution,
+                                     2.0 / person.size_m * kSurfaceReachM);
     const Surface surface = extract_surface(lattice_field(body, options.resolution), options, progress);
     Mesh mesh;
     mesh.vertices = world_from_view(view_from_lattice(surface.vertices, options.resolution), person.size_m);

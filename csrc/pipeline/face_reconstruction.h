@@ -36,7 +36,7 @@ struct FaceResult {
 struct FramedPerson {
     ImageView rgb, mask;  // of the photo
     Box frame;            // in the photo
-    const Tensor* frame_pixels;
+    const Tensor* alpha;  // of the frame, [S, S]
     double size_m;
 };
 

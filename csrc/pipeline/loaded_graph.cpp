@@ -39,6 +39,22 @@ std::unique_ptr<Graph> loaded(const GraphSpec& spec, Engine& engine) {
     return spec.decides_places ? engine.load_unrounded(file) : engine.load(file);
 }
 
+// An engine that gives less than it declared would be read out of bounds: checked on every run.
+template <typename Outputs, typename ShapeOf>
+void check_outputs(const std::string& name, const GraphSpec& spec, const Outputs& outputs,
+                   const ShapeOf& shape_of) {
+    for (const auto& [tensor, shape] : spec.outputs) {
+        const auto found = outputs.find(tensor);
+        const Shape given = found == outputs.end() ? Shape{} : shape_of(found->second);
+        if (given != shape) {
+            throw Error(ErrorCode::kEngine, "graph '" + name + "' must give '" + tensor + "' of shape " +
+                                                to_string(shape) + ", got " +
+                                                found_shape(found == outputs.end() ? nullptr : &given) +
+                                                "; try another engine");
+        }
+    }
+}
+
 }  // namespace
 
 LoadedGraph::LoadedGraph(std::string name, GraphSpec spec, Engine& engine)
@@ -47,20 +63,21 @@ LoadedGraph::LoadedGraph(std::string name, GraphSpec spec, Engine& engine)
     check_tensors(spec_, spec_.outputs, graph_->outputs(), "an output");
 }
 
-// An engine that gives less than it declared would be read out of bounds: checked on every run.
 NamedTensors LoadedGraph::run(const NamedViews& inputs) const {
     auto outputs = graph_->run(inputs);
-    for (const auto& [tensor, shape] : spec_.outputs) {
-        const auto found = outputs.find(tensor);
-        if (found == outputs.end() || found->second.shape() != shape) {
-            throw Error(ErrorCode::kEngine,
-                        "graph '" + name_ + "' must give '" + tensor + "' of shape " + to_string(shape) +
-                            ", got " +
-                            found_shape(found == outputs.end() ? nullptr : &found->second.shape()) +
-                            "; try another engine");
-        }
-    }
+    check_outputs(name_, spec_, outputs, [](const Tensor& tensor) { return tensor.shape(); });
     return outputs;
+}
+
+GpuTensors LoadedGraph::run_on_gpu(const GpuTensors& inputs) const {
+    auto outputs = graph_->run_on_gpu(inputs);
+    check_outputs(name_, spec_, outputs, [](const GpuTensor& tensor) { return tensor.shape; });
+    return outputs;
+}
+
+// Of engines that never say that they run on the GPU.
+GpuTensors Graph::run_on_gpu(const GpuTensors&) {
+    throw Error(ErrorCode::kEngine, "this engine does not run on the GPU; take another one");
 }
 
 }  // namespace jiff

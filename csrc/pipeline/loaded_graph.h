@@ -21,6 +21,10 @@ class LoadedGraph {
     // Throws Error(kEngine) when the engine gives less than it declared.
     NamedTensors run(const NamedViews& inputs) const;
 
+    // The same for tensors that stay on the GPU, where the graph runs.
+    bool is_on_gpu() const { return graph_->is_on_gpu(); }
+    GpuTensors run_on_gpu(const GpuTensors& inputs) const;
+
     // Runs on the input "image".
     NamedTensors run(const Tensor& image) const { return run(NamedViews{{"image", image.view()}}); }
 

@@ -6,13 +6,32 @@
 #include "pipeline/vertex_colors.h"
 
 namespace jiff {
+
+const Tensor& PhotoFunctions::host_frame(int frame_px) {
+    const auto found = frames_.find(frame_px);
+    if (found != frames_.end()) return found->second;
+    return frames_.emplace(frame_px, frame_image(photo_.rgb, photo_.mask, photo_.crop, frame_px))
+        .first->second;
+}
+
+NamedTensors PhotoFunctions::encode_on_host(const LoadedGraph& encoder, int frame_px) {
+    const Shape& image = encoder.spec().inputs.at("image");
+    return encoder.run(encoder_input(host_frame(frame_px), image[1], image[2]));
+}
+
+Tensor take_features(NamedTensors& outputs) { return std::move(outputs.extract("features").mapped()); }
+
 namespace {
 
 class HostPhoto : public PhotoFunctions {
   public:
-    explicit HostPhoto(const HostHeads& heads) : heads_(heads) {}
+    HostPhoto(const HostHeads& heads, const FramedPhoto& photo) : PhotoFunctions(photo), heads_(heads) {}
 
-    void add_maps(const std::string& graph, const TensorView& features) override { maps_[graph] = features; }
+    NamedTensors encode(const std::string& name, const LoadedGraph& encoder, int frame_px) override {
+        NamedTensors outputs = encode_on_host(encoder, frame_px);
+        maps_[name] = take_features(outputs);
+        return outputs;
+    }
 
     PointFunction occupancy() const override { return occupancy_ ? occupancy_ : body(); }
 
@@ -29,9 +48,9 @@ class HostPhoto : public PhotoFunctions {
         return only_largest ? largest_component(surface) : std::move(surface);
     }
 
-    std::vector<std::array<float, 3>> colorize(const Points& view, const Tensor& frame,
-                                               const FaceVolume* face_color,
+    std::vector<std::array<float, 3>> colorize(const Points& view, int frame_px, const FaceVolume* face_color,
                                                const ProgressCallback& progress) override {
+        const Tensor& frame = host_frame(frame_px);
         const Head& coarse = heads_.heads.at("color");
         const FeatureMaps coarse_maps = maps_of(coarse.features);
         if (!heads_.fine) {
@@ -54,7 +73,7 @@ class HostPhoto : public PhotoFunctions {
   private:
     FeatureMaps maps_of(const std::vector<std::string>& graphs) const {
         FeatureMaps maps;
-        for (const auto& graph : graphs) maps.push_back(maps_.at(graph));
+        for (const auto& graph : graphs) maps.push_back(maps_.at(graph).view());
         return maps;
     }
 
@@ -68,7 +87,7 @@ class HostPhoto : public PhotoFunctions {
     }
 
     const HostHeads& heads_;
-    std::map<std::string, TensorView> maps_;
+    std::map<std::string, Tensor> maps_;
     mutable PointFunction body_;
     PointFunction occupancy_;
     const FaceArea* area_ = nullptr;
@@ -76,8 +95,8 @@ class HostPhoto : public PhotoFunctions {
 
 }  // namespace
 
-std::unique_ptr<PhotoFunctions> functions_on_host(const HostHeads& heads) {
-    return std::make_unique<HostPhoto>(heads);
+std::unique_ptr<PhotoFunctions> functions_on_host(const HostHeads& heads, const FramedPhoto& photo) {
+    return std::make_unique<HostPhoto>(heads, photo);
 }
 
 }  // namespace jiff

@@ -15,19 +15,32 @@
 #include "ops/surface_extraction.h"
 #include "pipeline/face_reconstruction.h"
 #include "pipeline/face_volume.h"
+#include "pipeline/loaded_graph.h"
 #include "pipeline/point_function.h"
 #include "pipeline/triangle_mesh.h"
+#include "preprocess/framing.h"
 
 namespace jiff {
 
 inline constexpr const char* kFineMaps = "fine_color_encoder";  // the name of its maps
 
+// A photograph and the square of it that the encoders see. The pixels must stay.
+struct FramedPhoto {
+    ImageView rgb, mask;
+    Box crop;
+};
+
 class PhotoFunctions {
   public:
+    explicit PhotoFunctions(const FramedPhoto& photo) : photo_(photo) {}
     virtual ~PhotoFunctions() = default;
 
-    // The "features" of the encoder `graph`, which must stay.
-    virtual void add_maps(const std::string& graph, const TensorView& features) = 0;
+    // Runs an encoder on the frame, `frame_px` pixels a side; keeps its "features" under `name` and gives its
+    // other outputs.
+    virtual NamedTensors encode(const std::string& name, const LoadedGraph& encoder, int frame_px) = 0;
+
+    // Alpha of the frame, [frame_px, frame_px].
+    virtual Tensor alpha(int frame_px) { return alpha_of(host_frame(frame_px)); }
 
     // The occupancy, also with a face once there is one; asked from the host. Thread-safe.
     virtual PointFunction occupancy() const = 0;
@@ -39,13 +52,25 @@ class PhotoFunctions {
     virtual Surface extract(const ExtractionOptions& options, bool only_largest,
                             const ProgressCallback& progress) = 0;
 
-    // RGB in [0, 1] at the vertices of the extracted surface, which are at `view`. `frame` as frame_image
-    // gives it, of the size that the last colour head is made for; `face_color` of the face that was added,
-    // or null.
-    virtual std::vector<std::array<float, 3>> colorize(const Points& view, const Tensor& frame,
+    // RGB in [0, 1] at the vertices of the extracted surface, which are at `view`. `frame_px` is the frame's
+    // side that the last colour head is made for; `face_color` of the face that was added, or null.
+    virtual std::vector<std::array<float, 3>> colorize(const Points& view, int frame_px,
                                                        const FaceVolume* face_color,
                                                        const ProgressCallback& progress) = 0;
+
+  protected:
+    // As frame_image gives it, made once.
+    const Tensor& host_frame(int frame_px);
+    NamedTensors encode_on_host(const LoadedGraph& encoder, int frame_px);
+
+    const FramedPhoto photo_;
+
+  private:
+    std::map<int, Tensor> frames_;
 };
+
+// Takes "features" out of the outputs of an encoder.
+Tensor take_features(NamedTensors& outputs);
 
 struct Head {
     ImplicitQuery query;
@@ -66,6 +91,6 @@ struct HostHeads {
 };
 
 // `heads` must outlive the result.
-std::unique_ptr<PhotoFunctions> functions_on_host(const HostHeads& heads);
+std::unique_ptr<PhotoFunctions> functions_on_host(const HostHeads& heads, const FramedPhoto& photo);
 
 }  // namespace jiff

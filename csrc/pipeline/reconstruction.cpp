@@ -75,9 +75,8 @@ struct Reconstructor::Parts {
     std::optional<DevicePath> gpu;
 #endif
 
-    std::unique_ptr<PhotoFunctions> functions() const;
+    std::unique_ptr<PhotoFunctions> functions(const FramedPhoto& photo) const;
     PersonMask segment(const PhotoView& photo) const;
-    NamedTensors encode(const LoadedGraph& graph, const Tensor& frame_pixels) const;
 };
 
 PersonMask Reconstructor::Parts::segment(const PhotoView& photo) const {
@@ -96,11 +95,6 @@ PersonMask Reconstructor::Parts::segment(const PhotoView& photo) const {
     const auto outputs = network->second.run(segmentation_input(rgb, int(input[3]), int(input[2])));
     const auto mask = matte_to_photo(outputs.at("matte").view(), photo.width_px, photo.height_px);
     return choose_person({mask.data(), photo.width_px, photo.height_px, 1}, MaskSource::kNetwork);
-}
-
-NamedTensors Reconstructor::Parts::encode(const LoadedGraph& graph, const Tensor& frame_pixels) const {
-    const Shape& image = graph.spec().inputs.at("image");
-    return graph.run(encoder_input(frame_pixels, image[1], image[2]));
 }
 
 Reconstructor::Reconstructor(Bundle bundle, const std::shared_ptr<Engine>& engine, Precision precision)
@@ -141,11 +135,11 @@ void Reconstructor::use_gpu([[maybe_unused]] const std::string& precision) {
 #endif
 }
 
-std::unique_ptr<PhotoFunctions> Reconstructor::Parts::functions() const {
+std::unique_ptr<PhotoFunctions> Reconstructor::Parts::functions(const FramedPhoto& photo) const {
 #if defined(JIFF_HAVE_CUDA)
-    if (gpu) return functions_on_device(*gpu);
+    if (gpu) return functions_on_device(*gpu, photo);
 #endif
-    return functions_on_host(heads);
+    return functions_on_host(heads, photo);
 }
 
 Reconstructor::~Reconstructor() = default;
@@ -164,26 +158,23 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
     const ImageView rgb{photo.rgb, photo.width_px, photo.height_px, 3};
     const ImageView mask{person.values.data(), photo.width_px, photo.height_px, 1};
     const Box crop = frame_figure(person.box, photo.width_px, photo.height_px, parts_->frame.margin);
-    const Tensor frame_pixels = frame_image(rgb, mask, crop, parts_->frame.image_size_px);
+    const int frame_px = parts_->frame.image_size_px;
+    const std::unique_ptr<PhotoFunctions> functions = parts_->functions({rgb, mask, crop});
+    const Tensor alpha = functions->alpha(frame_px);
 
-    std::map<std::string, NamedTensors> encoded;
-    const std::unique_ptr<PhotoFunctions> functions = parts_->functions();
-    const auto encode = [&](const std::string& name, const LoadedGraph& graph, const Tensor& pixels) {
-        encoded[name] = parts_->encode(graph, pixels);
-        functions->add_maps(name, encoded[name].at("features").view());
-    };
     stages.start("encode_shape", 0.29f);
-    encode("shape_encoder", parts_->graphs.at("shape_encoder"), frame_pixels);
+    const NamedTensors encoded =
+        functions->encode("shape_encoder", parts_->graphs.at("shape_encoder"), frame_px);
     stages.start("encode_color", 0.38f);
-    encode("color_encoder", parts_->graphs.at("color_encoder"), frame_pixels);
-    result.size_m = metric_size(encoded.at("shape_encoder"), parts_->frame.size_m);
+    functions->encode("color_encoder", parts_->graphs.at("color_encoder"), frame_px);
+    result.size_m = metric_size(encoded, parts_->frame.size_m);
     result.image_from_world = image_from_world(crop, result.size_m);
 
     const auto& face_parts = parts_->heads.face;
     std::optional<UsedFace> face;
     if (options.use_face && !face_parts) result.face.status = "no_face_model";
     if (options.use_face && face_parts) {
-        const FramedPerson framed{rgb, mask, crop, &frame_pixels, result.size_m};
+        const FramedPerson framed{rgb, mask, crop, &alpha, result.size_m};
         result.face = face_parts->fit(framed, functions->occupancy(), stages);
     }
     if (result.face.is_used()) {
@@ -201,7 +192,7 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
     ExtractionOptions extraction;
     extraction.resolution = options.resolution;
     extraction.dense = options.dense;
-    extraction.columns = silhouette_columns(frame_pixels, options.resolution, options.silhouette_dilation_px);
+    extraction.columns = silhouette_columns(alpha, options.resolution, options.silhouette_dilation_px);
     const Surface surface = functions->extract(extraction, options.keep_largest_component, stages.inner());
     if (surface.faces.empty()) {
         throw Error(
@@ -216,12 +207,11 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
     result.mesh.vertices = world_from_view(view, result.size_m);
     result.mesh.faces = world_triangles(surface.faces);
 
-    Tensor fine_pixels;
+    int color_px = frame_px;
     if (parts_->fine_encoder) {
         stages.start("encode_fine_color", 0.92f);
-        const auto size_px = static_cast<int>(parts_->fine_encoder->spec().inputs.at("image")[2]);
-        fine_pixels = frame_image(rgb, mask, crop, size_px);
-        encode(kFineMaps, *parts_->fine_encoder, fine_pixels);
+        color_px = static_cast<int>(parts_->fine_encoder->spec().inputs.at("image")[2]);
+        functions->encode(kFineMaps, *parts_->fine_encoder, color_px);
         if (face && face_parts->has_color()) {
             stages.start("encode_face_color", 0.94f);
             face->color.emplace(face_parts->encode_color(face->vertices, result.face.mesh.colors));
@@ -229,8 +219,7 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
     }
     stages.start("colorize", 1.0f);
     const FaceVolume* face_color = face && face->color ? &*face->color : nullptr;
-    result.mesh.colors = functions->colorize(view, parts_->fine_encoder ? fine_pixels : frame_pixels,
-                                             face_color, stages.inner());
+    result.mesh.colors = functions->colorize(view, color_px, face_color, stages.inner());
 
     result.mask = std::move(person.values);
     stages.finish();

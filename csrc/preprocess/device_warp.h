@@ -13,4 +13,8 @@ namespace jiff::cuda {
 void warp_image(const ImageView& image, const Box& box, int width_px, int height_px, float* values,
                 const Stream& stream);
 
+// The same for jiff::warp_premultiplied: `values` [4, height_px, width_px].
+void warp_premultiplied(const ImageView& rgb, const ImageView& alpha, const Box& box, int width_px,
+                        int height_px, float* values, const Stream& stream);
+
 }  // namespace jiff::cuda

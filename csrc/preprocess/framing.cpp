@@ -75,13 +75,17 @@ Tensor frame_image(const ImageView& rgb, const ImageView& mask, const Box& crop,
     return warp_premultiplied(rgb, mask, crop, size_px, size_px);
 }
 
-Tensor encoder_input(const Tensor& frame, std::int64_t num_channels, std::int64_t size_px) {
-    const std::int64_t frame_px = frame.shape()[1];
+void check_encoder_size(std::int64_t frame_px, std::int64_t size_px) {
     if (size_px < 1 || frame_px % size_px != 0) {
         throw Error(ErrorCode::kInvalidArgument, "an encoder's picture of " + std::to_string(size_px) +
                                                      " px is no whole fraction of the frame's " +
                                                      std::to_string(frame_px) + " px");
     }
+}
+
+Tensor encoder_input(const Tensor& frame, std::int64_t num_channels, std::int64_t size_px) {
+    const std::int64_t frame_px = frame.shape()[1];
+    check_encoder_size(frame_px, size_px);
     const std::int64_t block = frame_px / size_px;
     const float weight = 1.0f / static_cast<float>(block * block);
     Tensor input({1, num_channels, size_px, size_px});
@@ -95,8 +99,7 @@ Tensor encoder_input(const Tensor& frame, std::int64_t num_channels, std::int64_
                 for (std::int64_t row = y * block; row < (y + 1) * block; ++row) {
                     for (std::int64_t i = row * frame_px + x * block; i < row * frame_px + (x + 1) * block;
                          ++i) {
-                        // (colour - 0.5) / 0.5 · alpha, where the frame holds colour · alpha.
-                        sum += channel < 3 ? 2.0f * source[i] - alpha[i] : alpha[i];
+                        sum += encoder_value(channel, source[i], alpha[i]);
                     }
                 }
                 *target++ = sum * weight;
@@ -106,19 +109,29 @@ Tensor encoder_input(const Tensor& frame, std::int64_t num_channels, std::int64_
     return input;
 }
 
-std::vector<std::uint8_t> silhouette_columns(const Tensor& frame, int resolution, int dilation_px) {
-    const int size = static_cast<int>(frame.shape()[1]);
-    const float* alpha = frame.data() + 3 * static_cast<std::int64_t>(size) * size;
+Tensor alpha_of(const Tensor& frame) {
+    const std::int64_t size_px = frame.shape()[1];
+    Tensor alpha({size_px, size_px});
+    std::copy_n(frame.data() + 3 * size_px * size_px, alpha.size(), alpha.data());
+    return alpha;
+}
+
+std::vector<std::uint8_t> silhouette_columns(const Tensor& alpha, int resolution, int dilation_px) {
+    const int size = static_cast<int>(alpha.shape()[0]);
     std::vector<std::uint8_t> silhouette(static_cast<std::size_t>(size) * size);
-    std::transform(alpha, alpha + silhouette.size(), silhouette.begin(), [](float a) { return a > 0.5f; });
+    std::transform(alpha.data(), alpha.data() + silhouette.size(), silhouette.begin(),
+                   [](float a) { return a > 0.5f; });
     const int reach = std::min(dilation_px, size);
     silhouette = dilate(dilate(silhouette, size, 1, reach), size, size, reach);
 
     // Lattice index i lies at pixel i · S / R; the last one on the frame's edge.
-    std::vector<std::uint8_t> columns;
-    const auto pixel_at = [&](int i) { return std::min(i * size / resolution, size - 1); };
-    for (int y = 0; y <= resolution; ++y) {
-        for (int x = 0; x <= resolution; ++x) columns.push_back(silhouette[pixel_at(y) * size + pixel_at(x)]);
+    const int side = resolution + 1;
+    std::vector<int> pixels(side);
+    for (int i = 0; i < side; ++i) pixels[i] = std::min(i * size / resolution, size - 1);
+    std::vector<std::uint8_t> columns(static_cast<std::size_t>(side) * side);
+    std::uint8_t* column = columns.data();
+    for (const int y : pixels) {
+        for (const int x : pixels) *column++ = silhouette[static_cast<std::size_t>(y) * size + x];
     }
     return columns;
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/host_device.h"
 #include "core/tensor.h"
 #include "preprocess/image_warp.h"
 
@@ -21,8 +22,19 @@ Tensor frame_image(const ImageView& rgb, const ImageView& mask, const Box& crop,
 // size_px]. `size_px` is the frame's side or a whole fraction of it: blocks of pixels are averaged.
 Tensor encoder_input(const Tensor& frame, std::int64_t num_channels, std::int64_t size_px);
 
+// One pixel of it: (colour - 0.5) / 0.5 · alpha, where the frame holds colour · alpha.
+JIFF_HOST_DEVICE inline float encoder_value(std::int64_t channel, float value, float alpha) {
+    return channel < 3 ? 2.0f * value - alpha : alpha;
+}
+
+// Throws Error(kInvalidArgument) unless `size_px` is the frame's side or a whole fraction of it.
+void check_encoder_size(std::int64_t frame_px, std::int64_t size_px);
+
+// Alpha [size_px, size_px] of a frame [4, size_px, size_px].
+Tensor alpha_of(const Tensor& frame);
+
 // (resolution + 1)² flags [y][x]: the lattice columns whose pixel lies within `dilation_px` rows and
-// columns of the frame's silhouette.
-std::vector<std::uint8_t> silhouette_columns(const Tensor& frame, int resolution, int dilation_px);
+// columns of the silhouette that the frame's alpha [S, S] shows.
+std::vector<std::uint8_t> silhouette_columns(const Tensor& alpha, int resolution, int dilation_px);
 
 }  // namespace jiff

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,6 +31,9 @@ class Graph(ABC):
         Whether `run` takes arrays that lie on the GPU, without copying them.
     """
 
+    is_on_gpu = False
+    """Whether there is `run_on_gpu`."""
+
     def __init__(
         self,
         name: str,
@@ -51,6 +54,23 @@ class Graph(ABC):
         EngineError
             Naming the graph and the tensor when the arrays do not fit, or what the engine reports.
         """
+        return self._checked(arrays, self._run)
+
+    def run_on_gpu(self, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """As `run`, for arrays that stay on the GPU; outputs are complete.
+
+        Raises
+        ------
+        EngineError
+            As `run`, and where the engine does not run on the GPU.
+        """
+        if not self.is_on_gpu:
+            raise EngineError(f"graph '{self.name}' does not run on the GPU; ask for device='cuda'")
+        return self._checked(arrays, self._run_on_gpu)
+
+    def _checked(
+        self, arrays: Mapping[str, Tensor], run: Callable[[Mapping[str, Tensor]], dict[str, Any]]
+    ) -> dict[str, Any]:
         arrays = {name: on_host(array) for name, array in arrays.items()}
         for name, shape in self.inputs.items():
             if name not in arrays:
@@ -69,7 +89,7 @@ class Graph(ABC):
                     f"got {given.dtype} of shape {given.shape}"
                 )
         try:
-            return self._run(arrays)
+            return run(arrays)
         except (RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise EngineError(f"graph '{self.name}' failed: {reason}; try another engine") from error
@@ -77,6 +97,10 @@ class Graph(ABC):
     @abstractmethod
     def _run(self, arrays: Mapping[str, Tensor]) -> dict[str, Array]:
         """Runs the graph on arrays that fit."""
+
+    def _run_on_gpu(self, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The same, where `is_on_gpu`."""
+        raise NotImplementedError
 
 
 class Engine(ABC):

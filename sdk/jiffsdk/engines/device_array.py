@@ -44,6 +44,11 @@ class DeviceArray:
     shape: tuple[int, ...]
     dtype: npt.DTypeLike
 
+    @property
+    def __cuda_array_interface__(self) -> dict[str, object]:
+        typestr = np.dtype(self.dtype).str
+        return {"shape": self.shape, "typestr": typestr, "data": (self.pointer, False), "version": 3}
+
     @classmethod
     def of(cls, array: object) -> DeviceArray | None:
         """From ``__cuda_array_interface__`` or DLPack; None for what lies on the host.
