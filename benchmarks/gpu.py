@@ -11,7 +11,7 @@ Measured are
   torch.compile, both sides by turns; the largest difference from torch in float32; the share of the measured
   matrix rate that the folded multiply-adds reach; the fold;
 - extraction of a surface whose values cost nothing, medians;
-- whole reconstructions of examples/ with the default bundle, p50 and p95 by stage, and the memory in use.
+- whole reconstructions with and without the face, p50 and p95 by stage, and the memory in use.
 
 --dry-run takes small sizes and torch's CPU, for a build whose kernels are emulated: it proves that the script
 runs and measures nothing. `--bounds` only prints what the RTX 2080 Ti can do at most, by its published rates.
@@ -163,6 +163,11 @@ class Benchmark:
         copy = seconds(lambda: other.copy_(values), self.repeats, self.synchronize)
         return Card(2 * size**3 / product, 2 * len(values) / copy)
 
+    def forget(self) -> None:
+        """Gives back what torch keeps of the GPU's memory, which would count as a reconstruction's."""
+        if not self.is_dry:
+            self.torch.cuda.empty_cache()
+
     def head(self, head: Head, card: Card) -> dict[str, Any]:
         from jiffsdk import _core
 
@@ -238,28 +243,28 @@ class Benchmark:
             "ideal": ideal,
         }
 
-    def reconstruction(self, resolution: int, engine: str, bundle: str | None) -> dict[str, Any]:
+    def reconstruction(self, resolution: int, engine: str, bundle: str | None, face: str) -> dict[str, Any]:
         import jiffsdk
         from jiffsdk import _core
 
+        is_on_gpu = engine in ("torchscript", "tensorrt")
         options = jiffsdk.EngineOptions(
-            engine,
-            device="cuda" if engine in ("torchscript", "tensorrt") else "cpu",
-            precision="fp16" if engine in ("torchscript", "tensorrt") else "fp32",
+            engine, device="cuda" if is_on_gpu else "cpu", precision=network_precision(engine, bundle)
         )
         reconstruct = jiffsdk.Reconstructor(bundle, options, device="cuda")
         photo = ROOT / "examples" / "held_out_render.png"
-        runs = [reconstruct(photo, resolution=resolution) for _ in range(self.repeats + 2)][2:] or [
-            reconstruct(photo, resolution=resolution)
-        ]
+        asked = jiffsdk.ReconstructionOptions(resolution=resolution, face=face)
+        num_warm_up = 0 if self.is_dry else 5  # captures and specialises what the engine runs
+        runs = [reconstruct(photo, options=asked) for _ in range(num_warm_up + self.repeats)][num_warm_up:]
         stages = {}
         for stage in runs[0].timings:
             times = sorted(run.timings.get(stage, 0.0) for run in runs)
             stages[stage] = {"p50": statistics.median(times), "p95": times[int(0.95 * (len(times) - 1))]}
         free, total = _core.cuda_memory()
         return {
+            "bundle": reconstruct.bundle.name,
             "resolution": resolution,
-            "engine": engine,
+            "engine": f"{engine} {options.precision}",
             "face": runs[0].face.status,
             "num_vertices": len(runs[0].vertices),
             "asked": runs[0].queries.asked,
@@ -267,6 +272,15 @@ class Benchmark:
             "stages_ms": stages,
             "memory_used_mb": (total - free) / 2**20,
         }
+
+
+def network_precision(engine: str, bundle: str | None) -> str:
+    """Half where the bundle has its graphs in that, in the engine's form."""
+    if bundle is None or engine not in ("torchscript", "tensorrt"):
+        return "fp32"
+    manifest = json.loads((Path(bundle) / "bundle.json").read_text())
+    forms = [(v["format"], v["precision"]) for v in manifest["graphs"]["shape_encoder"].get("variants", [])]
+    return "fp16" if (engine, "fp16") in forms else "fp32"
 
 
 def bounds() -> list[dict[str, Any]]:
@@ -283,12 +297,21 @@ def bounds() -> list[dict[str, Any]]:
 
 
 def show(rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        return
     columns = list(rows[0])
     table = [[f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
     widths = [max(map(len, column)) for column in zip(columns, *table, strict=True)]
     for line in [columns, *table]:
         print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)))
     print()
+
+
+def show_stages(row: dict[str, Any]) -> None:
+    """A reconstruction's stages, the median and, in brackets, the 95th percentile of each."""
+    times = ", ".join(f"{name} {t['p50']:.2f} ({t['p95']:.2f})" for name, t in row["stages_ms"].items())
+    head = {key: value for key, value in row.items() if key != "stages_ms"}
+    print(json.dumps(head) + "\n  ms: " + times + "\n", flush=True)
 
 
 def main() -> None:
@@ -300,7 +323,9 @@ def main() -> None:
     parser.add_argument(
         "--bundle", help="a bundle directory; with --engine torchscript or tensorrt it holds theirs"
     )
+    parser.add_argument("--paper", help="another bundle to measure: benchmarks/paper_bundle.py makes one")
     parser.add_argument("--engine", default="onnxruntime", help="of the networks")
+    parser.add_argument("--only", choices=("heads", "extraction", "reconstruction"), help="measure no more")
     parser.add_argument("--no-compile", action="store_true", help="saves the minutes of torch.compile")
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--bounds", action="store_true")
@@ -320,16 +345,20 @@ def main() -> None:
     print(
         f"matrix products {card.matrix_flops / 1e12:.1f} TFLOP/s, copy {card.copy_bytes_per_s / 1e9:.0f} GB/s"
     )
-    heads = [benchmark.head(head, card) for head in HEADS]
+    wanted = {parsed.only} if parsed.only else {"heads", "extraction", "reconstruction"}
+    heads = [benchmark.head(head, card) for head in HEADS] if "heads" in wanted else []
     show(heads)
-    extractions = [benchmark.extraction(r) for r in ((32,) if parsed.dry_run else (128, 256, 512))]
+    resolutions = (32,) if parsed.dry_run else (128, 256, 512)
+    extractions = [benchmark.extraction(r) for r in resolutions] if "extraction" in wanted else []
     show(extractions)
-    reconstructions = [
-        benchmark.reconstruction(r, parsed.engine, parsed.bundle)
-        for r in ((32,) if parsed.dry_run else (256, 512))
-    ]
-    for row in reconstructions:
-        print(json.dumps(row))
+    benchmark.forget()
+    reconstructions = []
+    bundles = [parsed.bundle, *([parsed.paper] if parsed.paper else [])]
+    for bundle in bundles if "reconstruction" in wanted else []:
+        for resolution in (32,) if parsed.dry_run else (256, 512):
+            for face in ("off", "auto"):
+                reconstructions.append(benchmark.reconstruction(resolution, parsed.engine, bundle, face))
+                show_stages(reconstructions[-1])
     if parsed.json:
         report = {
             "dry_run": parsed.dry_run,
