@@ -142,9 +142,9 @@ cuda::DeviceFunction table_field(const py::array& values, std::int64_t side, con
     const auto table = checked_array<float>(values, {side, side, side}, "values");
     auto device = std::make_shared<cuda::Buffer<float>>(table.data(), table.size(), stream);
     stream.synchronize();
-    return [device, side](const float* points, std::int64_t num_points, const std::int64_t*, float* answers,
-                          const cuda::Stream& asked_on) {
-        cuda::look_up_lattice(device->data(), static_cast<int>(side - 1), points, num_points, answers,
+    return [device, side](const float* points, std::int64_t num_points, const std::int64_t* count,
+                          float* answers, const cuda::Stream& asked_on) {
+        cuda::look_up_lattice(device->data(), static_cast<int>(side - 1), points, num_points, count, answers,
                               asked_on);
     };
 }

@@ -86,7 +86,7 @@ def test_heads_that_ship_and_the_papers_fit_every_tile(name: str) -> None:
         seen.add(common.tile_points(count))
         compare(common.query(points), expected, HALF)
         compare(fastest.query(points), expected, HALF)
-    assert len(seen) == 2, seen
+    assert len(seen) > 1, seen
     assert max(seen) <= (64 if device["compute_capability"] == 75 else 128)
 
 

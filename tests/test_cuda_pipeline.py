@@ -44,7 +44,7 @@ def on_cpu() -> jiffsdk.Reconstructor:
 
 
 @slow
-@pytest.mark.parametrize("face_blend", ["region"] if EMULATED else ["region", "distance"])
+@pytest.mark.parametrize("face_blend", ["region", "distance"])
 def test_float32_heads_give_the_cpus_triangles(
     photo: np.ndarray, on_cpu: jiffsdk.Reconstructor, face_blend: str
 ) -> None:

@@ -25,7 +25,7 @@ struct LatticeBlock {
     std::int32_t row;    // among the blocks with cells, by place; kNoBlock: it has none
 };
 
-// What a wave leaves for the host.
+// What waves leave behind.
 struct WaveCounts {
     std::int32_t num_cells;   // of the next wave
     std::int32_t num_points;  // that these ask for

@@ -20,11 +20,31 @@ namespace {
 constexpr const char* kStage = "extract";
 constexpr int kThreads = 256;
 constexpr int kStridedBlocks = 256;  // of kernels whose number of items only the device knows
+constexpr int kWavesAtOnce = 4;      // that the host enqueues before it looks whether there is another
+constexpr std::int64_t kLeastCellsOfWave = 1 << 14;  // that there is room for
+constexpr int kPointsPerCell = 4;                    // that a wave asks for at most: most are known already
 constexpr std::uint32_t kNoPoint = ~std::uint32_t{0};
 
 struct CrossedFaces {
     std::uint8_t of_corners[256];
 };
+
+// The wave that is under way, in device memory.
+struct Wave {
+    std::int64_t num_points, num_asked;  // of this wave, and of all
+    std::int32_t num_cells;
+    std::int32_t has_overflowed;  // there was no room for one: nothing was done since
+};
+
+// What the last wave found becomes the present one.
+__global__ void begin_wave(WaveCounts* counts, Wave* wave, std::int64_t max_cells, std::int64_t max_points) {
+    if (counts->num_cells > max_cells || counts->num_points > max_points) wave->has_overflowed = 1;
+    const bool is_there = wave->has_overflowed == 0;
+    wave->num_cells = is_there ? counts->num_cells : 0;
+    wave->num_points = is_there ? counts->num_points : 0;
+    wave->num_asked += wave->num_points;
+    counts->num_cells = counts->num_points = 0;
+}
 
 __global__ void make_blocks_of_points(LatticeView lattice, const std::uint32_t* points,
                                       std::int64_t num_points) {
@@ -34,16 +54,27 @@ __global__ void make_blocks_of_points(LatticeView lattice, const std::uint32_t* 
     lattice.make_block(lattice.place(packed_x(p), packed_y(p), packed_z(p)));
 }
 
-__global__ void set_known_points(LatticeView lattice, const std::uint32_t* points, const float* values,
-                                 std::int64_t num_points) {
-    const std::int64_t i = global_thread();
-    if (i >= num_points) return;
-    const int x = packed_x(points[i]), y = packed_y(points[i]), z = packed_z(points[i]);
+__device__ void set_known_point(const LatticeView& lattice, std::uint32_t point, float value) {
+    const int x = packed_x(point), y = packed_y(point), z = packed_z(point);
     LatticeBlock* block = lattice.block(x, y, z);
     if (!block) return;
     atomicOr(block->requested + z % kBlockSide, static_cast<Word>(LatticeView::bit(x, y)));
-    lattice.set_value(*block, x, y, z, values[i]);
-    if (isnan(values[i])) atomicMin(&lattice.counts->nan_point, points[i]);
+    lattice.set_value(*block, x, y, z, value);
+    if (isnan(value)) atomicMin(&lattice.counts->nan_point, point);
+}
+
+__global__ void set_known_points(LatticeView lattice, const std::uint32_t* points, const float* values,
+                                 std::int64_t num_points) {
+    const std::int64_t i = global_thread();
+    if (i < num_points) set_known_point(lattice, points[i], values[i]);
+}
+
+// The same for the points of a wave.
+__global__ void set_wave_points(LatticeView lattice, const std::uint32_t* points, const float* values,
+                                const Wave* wave) {
+    const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
+    for (std::int64_t i = global_thread(); i < wave->num_points; i += step)
+        set_known_point(lattice, points[i], values[i]);
 }
 
 __global__ void enter_seeds(LatticeView lattice, const std::uint32_t* seeds, std::int64_t num_seeds,
@@ -54,43 +85,51 @@ __global__ void enter_seeds(LatticeView lattice, const std::uint32_t* seeds, std
     if (lattice.enter_cell(x, y, z)) wave[atomicAdd(&lattice.counts->num_cells, 1)] = seeds[i];
 }
 
-// Enters the cells behind the crossed faces of a wave. Their blocks are there: a face's corners are the
-// cell's, whose blocks were made when it was entered, and a cell lies in the block of its lowest corner or in
-// one that make_blocks_of_neighbors has made.
-__global__ void follow_faces(LatticeView lattice, const std::uint32_t* wave, std::int64_t num_cells,
-                             const __grid_constant__ CrossedFaces crossed, std::uint32_t* next) {
-    const std::int64_t i = global_thread();
-    if (i >= num_cells) return;
-    const int cell[3] = {packed_x(wave[i]), packed_y(wave[i]), packed_z(wave[i])};
+// Calls with each cell behind a crossed face of a cell.
+template <typename Visit>
+__device__ void for_each_neighbor(const LatticeView& lattice, std::uint32_t packed,
+                                  const CrossedFaces& crossed, const Visit& visit) {
+    const int cell[3] = {packed_x(packed), packed_y(packed), packed_z(packed)};
     const int faces = crossed.of_corners[lattice.corners_of_cell(cell[0], cell[1], cell[2])];
     for (int face = 0; face < 6; ++face) {
         if ((faces >> face & 1) == 0) continue;
         const int step = face % 2 == 1 ? 1 : -1, axis = face / 2;
-        const int x = cell[0] + (axis == 0 ? step : 0), y = cell[1] + (axis == 1 ? step : 0),
-                  z = cell[2] + (axis == 2 ? step : 0);
-        if (lattice.enter_cell(x, y, z)) next[atomicAdd(&lattice.counts->num_cells, 1)] = pack_point(x, y, z);
+        visit(cell[0] + (axis == 0 ? step : 0), cell[1] + (axis == 1 ? step : 0),
+              cell[2] + (axis == 2 ? step : 0));
+    }
+}
+
+// Enters the cells behind the crossed faces of a wave. Their blocks are there: a face's corners are the
+// cell's, whose blocks were made when it was entered, and a cell lies in the block of its lowest corner or in
+// one that make_blocks_of_neighbors has made.
+__global__ void follow_faces(LatticeView lattice, const std::uint32_t* cells, const Wave* wave,
+                             const __grid_constant__ CrossedFaces crossed, std::uint32_t* next,
+                             std::int64_t max_cells) {
+    const std::int64_t stride = std::int64_t{gridDim.x} * blockDim.x;
+    for (std::int64_t i = global_thread(); i < wave->num_cells; i += stride) {
+        for_each_neighbor(lattice, cells[i], crossed, [&](int x, int y, int z) {
+            if (!lattice.enter_cell(x, y, z)) return;
+            const std::int64_t at = atomicAdd(&lattice.counts->num_cells, 1);
+            if (at < max_cells) next[at] = pack_point(x, y, z);
+        });
     }
 }
 
 // Blocks of the cells behind every crossed face.
-__global__ void make_blocks_of_neighbors(LatticeView lattice, const std::uint32_t* wave,
-                                         std::int64_t num_cells,
+__global__ void make_blocks_of_neighbors(LatticeView lattice, const std::uint32_t* cells, const Wave* wave,
                                          const __grid_constant__ CrossedFaces crossed) {
-    const std::int64_t i = global_thread();
-    if (i >= num_cells) return;
-    const int x = packed_x(wave[i]), y = packed_y(wave[i]), z = packed_z(wave[i]);
-    const int faces = crossed.of_corners[lattice.corners_of_cell(x, y, z)];
-    for (int face = 0; face < 6; ++face) {
-        if ((faces >> face & 1) == 0) continue;
-        const int step = face % 2 == 1 ? 1 : -1, axis = face / 2;
-        lattice.make_block(lattice.place(x + (axis == 0 ? step : 0), y + (axis == 1 ? step : 0),
-                                         z + (axis == 2 ? step : 0)));
+    const std::int64_t stride = std::int64_t{gridDim.x} * blockDim.x;
+    for (std::int64_t i = global_thread(); i < wave->num_cells; i += stride) {
+        for_each_neighbor(lattice, cells[i], crossed,
+                          [&](int x, int y, int z) { lattice.make_block(lattice.place(x, y, z)); });
     }
 }
 
 // Blocks of all corners of the cells of the next wave.
-__global__ void make_blocks_of_cells(LatticeView lattice, const std::uint32_t* cells) {
-    const std::int64_t num_cells = lattice.counts->num_cells, step = std::int64_t{gridDim.x} * blockDim.x;
+__global__ void make_blocks_of_cells(LatticeView lattice, const std::uint32_t* cells,
+                                     std::int64_t max_cells) {
+    const std::int64_t num_cells = min(std::int64_t{lattice.counts->num_cells}, max_cells);
+    const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
     for (std::int64_t i = global_thread(); i < num_cells; i += step) {
         const int x = packed_x(cells[i]), y = packed_y(cells[i]), z = packed_z(cells[i]);
         for (int c = 0; c < 8; ++c)
@@ -99,8 +138,10 @@ __global__ void make_blocks_of_cells(LatticeView lattice, const std::uint32_t* c
 }
 
 // Asks for the corners of the cells of the next wave.
-__global__ void request_corners(LatticeView lattice, const std::uint32_t* cells, std::uint32_t* points) {
-    const std::int64_t num_cells = lattice.counts->num_cells, step = std::int64_t{gridDim.x} * blockDim.x;
+__global__ void request_corners(LatticeView lattice, const std::uint32_t* cells, std::int64_t max_cells,
+                                std::uint32_t* points, std::int64_t max_points) {
+    const std::int64_t num_cells = min(std::int64_t{lattice.counts->num_cells}, max_cells);
+    const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
     for (std::int64_t i = global_thread(); i < num_cells; i += step) {
         for (int c = 0; c < 8; ++c) {
             const int x = packed_x(cells[i]) + (c & 1), y = packed_y(cells[i]) + (c >> 1 & 1),
@@ -117,20 +158,30 @@ __global__ void request_corners(LatticeView lattice, const std::uint32_t* cells,
                     *block, x, y, z,
                     lattice.coarse_values[(z / stride * side + y / stride) * side + x / stride]);
             } else {
-                points[atomicAdd(&lattice.counts->num_points, 1)] = pack_point(x, y, z);
+                const std::int64_t at = atomicAdd(&lattice.counts->num_points, 1);
+                if (at < max_points) points[at] = pack_point(x, y, z);
             }
         }
     }
 }
 
+__device__ void view_of_point(std::uint32_t packed, int resolution, float* point) {
+    const float step = 2.0f / static_cast<float>(resolution);
+    point[0] = -1.0f + step * static_cast<float>(packed_x(packed));
+    point[1] = -1.0f + step * static_cast<float>(packed_y(packed));
+    point[2] = -1.0f + step * static_cast<float>(packed_z(packed));
+}
+
 __global__ void view_of_packed(const std::uint32_t* packed, std::int64_t num_points, int resolution,
                                float* points) {
     const std::int64_t i = global_thread();
-    if (i >= num_points) return;
-    const float step = 2.0f / static_cast<float>(resolution);
-    points[3 * i] = -1.0f + step * static_cast<float>(packed_x(packed[i]));
-    points[3 * i + 1] = -1.0f + step * static_cast<float>(packed_y(packed[i]));
-    points[3 * i + 2] = -1.0f + step * static_cast<float>(packed_z(packed[i]));
+    if (i < num_points) view_of_point(packed[i], resolution, points + 3 * i);
+}
+
+__global__ void view_of_wave(const std::uint32_t* packed, const Wave* wave, int resolution, float* points) {
+    const std::int64_t stride = std::int64_t{gridDim.x} * blockDim.x;
+    for (std::int64_t i = global_thread(); i < wave->num_points; i += stride)
+        view_of_point(packed[i], resolution, points + 3 * i);
 }
 
 __global__ void view_of_lattice(const float* lattice, std::int64_t num_values, int resolution, float* view) {
@@ -139,9 +190,9 @@ __global__ void view_of_lattice(const float* lattice, std::int64_t num_values, i
 }
 
 __global__ void look_up(const float* values, int resolution, const float* points, std::int64_t num_points,
-                        float* answers) {
+                        const std::int64_t* count, float* answers) {
     const std::int64_t i = global_thread();
-    if (i >= num_points) return;
+    if (i >= (count ? *count : num_points)) return;
     std::int64_t at = 0;
     for (int axis = 2; axis >= 0; --axis) {
         const float lattice = (points[3 * i + axis] + 1.0f) * 0.5f * static_cast<float>(resolution);
@@ -212,52 +263,61 @@ class Follower {
     void run(const std::vector<LatticePoint>& seeds, DeviceSurface& surface) {
         std::vector<std::uint32_t> packed;
         for (const LatticePoint& seed : seeds) packed.push_back(pack_point(seed.x, seed.y, seed.z));
-        while (!follow(packed, surface))
+        while (!follow(packed, surface)) {
             capacity_ = static_cast<std::int32_t>(std::min<std::int64_t>(num_places_, 4L * capacity_));
+            room_of_waves_ *= 4;
+        }
         count_queries(surface);
         mesh_lattice(view_, num_places_, surface, stream_);
     }
 
   private:
-    // False: there were more blocks than room.
+    // False: there was too little room for blocks or a wave.
     bool follow(const std::vector<std::uint32_t>& seeds, DeviceSurface& surface) {
-        num_asked_ = 0;
         start();
-        Buffer<std::uint32_t> wave(std::max<std::size_t>(1, seeds.size()), stream_), next, points, sorted;
-        if (!seeds.empty()) {
+        const auto num_seeds = static_cast<std::int64_t>(seeds.size());
+        const std::int64_t max_cells = std::max(kLeastCellsOfWave, 8 * num_seeds) * room_of_waves_;
+        const std::int64_t max_points = kPointsPerCell * max_cells;
+        Buffer<std::uint32_t> cells(max_cells, stream_), next(max_cells, stream_),
+            points(max_points, stream_);
+        Buffer<float> view_points(3 * max_points, stream_), values(max_points, stream_);
+        Buffer<Wave> wave(1, stream_);
+        wave.fill_bytes(0);
+        if (num_seeds > 0) {
             const Buffer<std::uint32_t> given(seeds, stream_);
-            const auto num = static_cast<std::int64_t>(seeds.size());
-            launch(make_blocks_of_points, grid_over(num), stream_, view_, given.data(), num);
-            launch(enter_seeds, grid_over(num), stream_, view_, given.data(), num, wave.data());
+            launch(make_blocks_of_points, grid_over(num_seeds), stream_, view_, given.data(), num_seeds);
+            launch(enter_seeds, grid_over(num_seeds), stream_, view_, given.data(), num_seeds, cells.data());
             stream_.synchronize();  // `seeds` were read
         }
-        std::int64_t most_cells = static_cast<std::int64_t>(seeds.size());
+        const Grid grid{kStridedBlocks, kThreads};
         float fraction = 0.5f;
         for (;;) {
-            // What the cells of the wave ask for; the one wait of a wave.
-            points.reserve(8 * most_cells, stream_);
-            launch(make_blocks_of_cells, {kStridedBlocks, kThreads}, stream_, view_, wave.data());
-            launch(request_corners, {kStridedBlocks, kThreads}, stream_, view_, wave.data(), points.data());
+            for (int i = 0; i < kWavesAtOnce; ++i) {
+                launch(make_blocks_of_cells, grid, stream_, view_, cells.data(), max_cells);
+                launch(request_corners, grid, stream_, view_, cells.data(), max_cells, points.data(),
+                       max_points);
+                launch(begin_wave, {1, 1}, stream_, counts_.data(), wave.data(), max_cells, max_points);
+                launch(view_of_wave, grid, stream_, points.data(), wave.data(), options_.resolution,
+                       view_points.data());
+                occupancy_(view_points.data(), max_points, &wave.data()->num_points, values.data(), stream_);
+                launch(set_wave_points, grid, stream_, view_, points.data(), values.data(), wave.data());
+                launch(make_blocks_of_neighbors, grid, stream_, view_, cells.data(), wave.data(), crossed_);
+                launch(follow_faces, grid, stream_, view_, cells.data(), wave.data(), crossed_, next.data(),
+                       max_cells);
+                std::swap(cells, next);
+            }
             const WaveCounts counts = counts_.to_host()[0];
+            const Wave last = wave.to_host()[0];
             num_blocks_ = counts.num_blocks;
-            if (counts.num_blocks > capacity_) return false;
+            if (counts.num_blocks > capacity_ || last.has_overflowed != 0) return false;
             if (counts.nan_point != kNoPoint) fail_on_nan(counts.nan_point);
-            if (counts.num_cells == 0) break;
-            ask(points, sorted, counts.num_points);
-            most_cells = 6 * std::int64_t{counts.num_cells};
-            next.reserve(most_cells, stream_);
-            reset_counts();
-            const Grid grid = grid_over(counts.num_cells);
-            launch(make_blocks_of_neighbors, grid, stream_, view_, wave.data(),
-                   std::int64_t{counts.num_cells}, crossed_);
-            launch(follow_faces, grid, stream_, view_, wave.data(), std::int64_t{counts.num_cells}, crossed_,
-                   next.data());
-            std::swap(wave, next);
+            if (counts.num_cells == 0) {
+                surface.num_queries_asked += last.num_asked;
+                return true;
+            }
             fraction += (0.95f - fraction) * 0.25f;  // how many waves there are is not known before
             report(progress_, kStage, fraction);
         }
-        surface.num_queries_asked += num_asked_;
-        return true;
     }
 
     void start() {
@@ -278,22 +338,6 @@ class Follower {
                num_known);
     }
 
-    void reset_counts() { set_bytes(counts_.data(), 0, offsetof(WaveCounts, num_blocks), stream_); }
-
-    void ask(const Buffer<std::uint32_t>& points, Buffer<std::uint32_t>& sorted, std::int64_t num_points) {
-        if (num_points == 0) return;
-        num_asked_ += num_points;
-        sorted.reserve(num_points, stream_);
-        sort_keys(points.data(), sorted.data(), num_points, 3 * kPackedBits, stream_);
-        view_points_.reserve(3 * num_points, stream_);
-        values_.reserve(num_points, stream_);
-        launch(view_of_packed, grid_over(num_points), stream_, sorted.data(), num_points, options_.resolution,
-               view_points_.data());
-        occupancy_(view_points_.data(), num_points, nullptr, values_.data(), stream_);
-        launch(set_known_points, grid_over(num_points), stream_, view_, sorted.data(), values_.data(),
-               num_points);
-    }
-
     void count_queries(DeviceSurface& surface) const {
         Buffer<std::int32_t> count(1, stream_);
         count.fill_bytes(0);
@@ -306,7 +350,7 @@ class Follower {
     const ExtractionOptions& options_;
     const Stream& stream_;
     const ProgressCallback& progress_;
-    std::int64_t num_places_ = 0, num_asked_ = 0;
+    std::int64_t num_places_ = 0, room_of_waves_ = 1;
     std::int32_t capacity_ = 0, num_blocks_ = 0;
     std::vector<std::uint32_t> known_points_;
     std::vector<float> known_values_;
@@ -315,7 +359,7 @@ class Follower {
     Buffer<std::int32_t> table_;
     Buffer<LatticeBlock> blocks_;
     Buffer<std::uint64_t> open_;
-    Buffer<float> coarse_values_, view_points_, values_;
+    Buffer<float> coarse_values_;
     LatticeView view_{};
 };
 
@@ -343,8 +387,8 @@ Surface DeviceSurface::to_host() const {
 }
 
 void look_up_lattice(const float* values, int resolution, const float* points, std::int64_t num_points,
-                     float* answers, const Stream& stream) {
-    launch(look_up, grid_over(num_points), stream, values, resolution, points, num_points, answers);
+                     const std::int64_t* count, float* answers, const Stream& stream) {
+    launch(look_up, grid_over(num_points), stream, values, resolution, points, num_points, count, answers);
 }
 
 LatticeField host_field(const DeviceFunction& occupancy, int resolution, const Stream& stream) {

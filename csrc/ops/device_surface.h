@@ -29,8 +29,8 @@ struct DeviceSurface {
 
 // As jiff::extract_surface, of the first answer of `occupancy`, which gives one: the same cells, so for the
 // same values the same mesh. Seeds are sought on the host with the device's answers, then the surface is
-// followed on the device; each wave waits once for a few numbers. Throws as extract_surface, kInvalidArgument
-// where dense or num_secant_steps are set (the host's extraction takes them), kDevice.
+// followed on the device, several waves for each wait of the host. Throws as extract_surface,
+// kInvalidArgument where dense or num_secant_steps are set (the host's extraction takes them), kDevice.
 DeviceSurface extract_surface(const DeviceFunction& occupancy, const ExtractionOptions& options,
                               const Stream& stream, const ProgressCallback& progress = {});
 
@@ -40,10 +40,10 @@ DeviceSurface largest_component(DeviceSurface surface, const Stream& stream);
 // [num_vertices, 3] in the view.
 Buffer<float> view_vertices(const DeviceSurface& surface, int resolution, const Stream& stream);
 
-// The values [z][y][x], resolution + 1 a side, at the lattice points nearest to `points` of the view: a
-// function that costs nothing, for tests and for measuring extraction alone.
+// The values [z][y][x], resolution + 1 a side, at the lattice points nearest to `points` of the view, or to
+// the first `count` of them: a function that costs nothing, for tests and for measuring extraction alone.
 void look_up_lattice(const float* values, int resolution, const float* points, std::int64_t num_points,
-                     float* answers, const Stream& stream);
+                     const std::int64_t* count, float* answers, const Stream& stream);
 
 // A field for the host's extraction: points go to the device and answers come back. `occupancy` and `stream`
 // must outlive it.

@@ -9,10 +9,10 @@ namespace jiff::cuda {
 namespace {
 
 __global__ void mark_region(FaceRegion region, const float* points, std::int64_t num_points,
-                            std::int32_t* flags) {
+                            const std::int64_t* count, std::int32_t* flags) {
     const std::int64_t i = global_thread();
     if (i > num_points) return;  // one more, for the total
-    flags[i] = i < num_points && region.contains(points[3 * i], points[3 * i + 1]) ? 1 : 0;
+    flags[i] = i < (count ? *count : num_points) && region.contains(points[3 * i], points[3 * i + 1]) ? 1 : 0;
 }
 
 __global__ void take_points(const float* points, std::int64_t num_points, const std::int32_t* flags,
@@ -38,11 +38,10 @@ __global__ void mix_rows(FaceRegion region, const std::int32_t* flags, const std
     if (at >= num_points * num_channels) return;
     const std::int64_t i = at / num_channels;
     if (flags[i] == 0) return;
-    const float of_face = face[sums[i] * num_channels + at % num_channels];
+    float of_face = face[sums[i] * num_channels + at % num_channels];
     if (distances_cm) {
         const float weight = face_blend_weight(distances_cm[sums[i]]);
-        answers[at] = weight == 1.0f ? of_face : weight * of_face + (1.0f - weight) * answers[at];
-        return;
+        if (weight != 1.0f) of_face = weight * of_face + (1.0f - weight) * answers[at];
     }
     const float share = border_share(region, points[3 * i], points[3 * i + 1]);
     answers[at] = share < 1.0f ? mixed(answers[at], of_face, share, num_channels == 1) : of_face;
@@ -65,14 +64,14 @@ __global__ void blend_each_pixel(const float* outputs, std::int64_t num_outputs,
 }  // namespace
 
 SelectedPoints select_region(const FaceRegion& region, const float* points, std::int64_t num_points,
-                             const Stream& stream) {
+                             const std::int64_t* count, const Stream& stream) {
     SelectedPoints selected;
     selected.flags = Buffer<std::int32_t>(num_points + 1, stream);
     selected.sums = Buffer<std::int32_t>(num_points + 1, stream);
     selected.count = Buffer<std::int64_t>(1, stream);
     selected.points = Buffer<float>(3 * num_points, stream);
     const Grid grid = grid_over(num_points + 1);
-    launch(mark_region, grid, stream, region, points, num_points, selected.flags.data());
+    launch(mark_region, grid, stream, region, points, num_points, count, selected.flags.data());
     exclusive_sums(selected.flags.data(), selected.sums.data(), num_points + 1, stream);
     launch(take_points, grid, stream, points, num_points, selected.flags.data(), selected.sums.data(),
            selected.points.data(), selected.count.data());

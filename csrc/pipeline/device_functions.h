@@ -17,17 +17,18 @@ struct SelectedPoints {
     Buffer<float> points;              // [num_points, 3], the first `count` have a meaning
 };
 
-// The points in a face's region.
+// The points in a face's region, of the first `count` where that is not null.
 SelectedPoints select_region(const FaceRegion& region, const float* points, std::int64_t num_points,
-                             const Stream& stream);
+                             const std::int64_t* count, const Stream& stream);
 
 // Rows [num_points, num_columns] of the selected points, in their order.
 Buffer<float> select_rows(const SelectedPoints& selected, const float* rows, std::int64_t num_points,
                           std::int64_t num_columns, const Stream& stream);
 
 // Mixes the face's answers, one row a selected point, into those of all points [num_points, num_channels], as
-// jiff::joined does: without distances wholly but for the region's border, else by a share that falls with
-// the distance of each selected point. One channel is an occupancy, several are colours.
+// jiff::joined does: wholly, or with distances by a share that falls with the distance of each selected
+// point; along the region's border the body's pass into that. One channel is an occupancy, several are
+// colours.
 void mix_face(const FaceRegion& region, const SelectedPoints& selected, const float* points,
               std::int64_t num_points, std::int64_t num_channels, const float* face,
               const float* distances_cm, float* answers, const Stream& stream);

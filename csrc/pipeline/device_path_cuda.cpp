@@ -100,7 +100,7 @@ class DevicePhoto : public PhotoFunctions {
             if (num_points == 0) return;
             const cuda::Buffer<float> given(points, 3 * num_points, stream_);
             cuda::Buffer<float> values(num_points, stream_);
-            ask_occupancy(given.data(), num_points, values.data());
+            ask_occupancy(given.data(), num_points, nullptr, values.data());
             cuda::copy_to_host(answers, values.data(), num_points * sizeof(float), stream_);
             stream_.synchronize();
         };
@@ -109,8 +109,8 @@ class DevicePhoto : public PhotoFunctions {
     Surface extract(const ExtractionOptions& options, bool only_largest,
                     const ProgressCallback& progress) override {
         const cuda::DeviceFunction occupancy =
-            [this](const float* points, std::int64_t num_points, const std::int64_t*, float* answers,
-                   const cuda::Stream&) { ask_occupancy(points, num_points, answers); };
+            [this](const float* points, std::int64_t num_points, const std::int64_t* count, float* answers,
+                   const cuda::Stream&) { ask_occupancy(points, num_points, count, answers); };
         resolution_ = options.resolution;
         if (options.dense) {
             const auto field = cuda::host_field(occupancy, options.resolution, stream_);
@@ -186,10 +186,12 @@ class DevicePhoto : public PhotoFunctions {
                                    stream_);
     }
 
-    void ask_occupancy(const float* points, std::int64_t num_points, float* values) const {
-        ask("shape", nullptr, nullptr, points, num_points, nullptr, values);
+    void ask_occupancy(const float* points, std::int64_t num_points, const std::int64_t* count,
+                       float* values) const {
+        ask("shape", nullptr, nullptr, points, num_points, count, values);
         if (!face_shape_) return;
-        const cuda::SelectedPoints selected = cuda::select_region(region_, points, num_points, stream_);
+        const cuda::SelectedPoints selected =
+            cuda::select_region(region_, points, num_points, count, stream_);
         cuda::Buffer<float> answers(num_points, stream_);
         ask("face_shape", &*face_shape_, nullptr, selected.points.data(), num_points, selected.count.data(),
             answers.data());
@@ -230,7 +232,8 @@ class DevicePhoto : public PhotoFunctions {
         blended(path_.has_fine ? "fine_color" : "color", nullptr, activations.data(), points, nullptr,
                 colors);
         if (!face) return;
-        const cuda::SelectedPoints selected = cuda::select_region(region_, points, num_points, stream_);
+        const cuda::SelectedPoints selected =
+            cuda::select_region(region_, points, num_points, nullptr, stream_);
         const auto features =
             cuda::select_rows(selected, activations.data(), num_points, num_activations, stream_);
         cuda::Buffer<float> face_colors(3 * num_points, stream_);
