@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +14,9 @@ from PIL import Image
 
 import jiffsdk
 from gpu import EMULATED, fewer, needs_gpu
+from jiffsdk import engines
+from jiffsdk.engines import Engine, Graph
+from jiffsdk.engines.device_array import DeviceArray
 from synthetic_bundle import write_bundle
 
 pytestmark = needs_gpu
@@ -85,6 +91,59 @@ def test_bundles_without_a_face_and_dense_extraction(tmp_path: Path) -> None:
     dense = on_gpu(photo, options=jiffsdk.ReconstructionOptions(resolution=32, dense=True))
     assert len(dense.faces) >= len(expected.faces)
     assert is_closed(dense.faces)
+
+
+class OnEmulatedGpu(Graph):
+    """ONNX Runtime with its tensors on the emulated GPU, whose memory is the host's."""
+
+    is_on_gpu = True
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph.name, graph.inputs, graph.outputs, takes_device_arrays=True)
+        self._graph = graph
+
+    def _run(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        return self._graph.run(arrays)
+
+    def _run_on_gpu(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        def at(array: Any) -> np.ndarray:
+            floats = ctypes.c_float * int(np.prod(array.shape))
+            return np.frombuffer(floats.from_address(array.pointer), np.float32).reshape(array.shape)
+
+        results = self._graph.run({name: at(array) for name, array in arrays.items()})
+        return {name: OnGpu(value) for name, value in results.items()}
+
+
+class OnGpu:
+    def __init__(self, values: np.ndarray) -> None:
+        self._values = np.ascontiguousarray(values)
+        array = DeviceArray(self._values.ctypes.data, self._values.shape, np.float32)
+        self.__cuda_array_interface__ = array.__cuda_array_interface__
+
+
+class EngineOnEmulatedGpu(Engine):
+    name = "emulated"
+
+    def _load(self, path: str) -> Graph:
+        return OnEmulatedGpu(engines.create(ENGINE).load(path))
+
+
+@pytest.mark.skipif(not EMULATED, reason="needs the emulated GPU, whose memory is the host's")
+def test_what_stays_on_the_gpu_is_what_would_be_copied(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path)
+    photo = np.random.default_rng(0).integers(0, 256, (200, 100, 4), dtype=np.uint8)
+    photo[..., 3] = 0
+    photo[20:180, 30:70, 3] = 255
+    options = jiffsdk.ReconstructionOptions(resolution=32)
+    copied = jiffsdk.Reconstructor(bundle, ENGINE, device="cuda", gpu_precision="fp32")(
+        photo, options=options
+    )
+    engine = EngineOnEmulatedGpu()
+    kept = jiffsdk.Reconstructor(bundle, engine, device="cuda", gpu_precision="fp32")(photo, options=options)
+    assert np.array_equal(kept.vertices, copied.vertices)
+    assert np.array_equal(kept.faces, copied.faces)
+    assert np.array_equal(kept.colors, copied.colors)
+    assert kept.size_m == copied.size_m
 
 
 @slow

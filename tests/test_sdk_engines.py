@@ -281,5 +281,20 @@ def test_tensorrt_copies_host_arrays_and_reads_gpu_arrays_where_they_are() -> No
     assert cuda.copies == 1
     with pytest.raises(EngineError, match=r"'x' of graph 'double' must be float32 of shape \(2, 3\)"):
         graph.run({"x": OnGpu(x[:1])})
+    stays = graph.run_on_gpu({"x": OnGpu(x)})["y"]
+    assert cuda.copies == 1
+    on_gpu = DeviceArray.of(stays)
+    assert on_gpu is not None and (on_gpu.shape, on_gpu.dtype) == ((2, 3), np.float32)
+    assert list((ctypes.c_float * 6).from_address(on_gpu.pointer)) == [0, 2, 4, 6, 8, 10]
     del graph
+    assert len(cuda.blocks) == 1  # the output's own
+    del stays
     assert not cuda.blocks
+
+
+def test_a_graph_on_the_cpu_leaves_nothing_on_a_gpu(bundle_dir: Path) -> None:
+    graph: Graph = engines.create("onnxruntime").load(str(bundle_dir / "segmentation.onnx"))
+    with pytest.raises(
+        EngineError, match=r"'segmentation.onnx' does not run on the GPU; ask for device='cuda'"
+    ):
+        graph.run_on_gpu({"image": np.zeros((1, 3, 64, 64), np.float32)})

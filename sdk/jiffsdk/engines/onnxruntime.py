@@ -25,19 +25,41 @@ def _shapes(tensors: list[Any]) -> dict[str, Shape]:
     return {tensor.name: _shape(tensor.shape) for tensor in tensors}
 
 
+class _GpuValue:
+    """An output that ONNX Runtime left on the GPU."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value  # which owns the memory
+        self._array = DeviceArray(value.data_ptr(), tuple(value.shape()), np.float32)
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, object]:
+        return self._array.__cuda_array_interface__
+
+
 class OnnxRuntimeGraph(Graph):
     """A session; ONNX Runtime lets threads run it at once.
 
-    Inputs and outputs are bound: an input that lies on the GPU is read where it is, and outputs come to the
-    host once.
+    Inputs and outputs are bound: an input that lies on the GPU is read where it is, and outputs stay there or
+    come to the host once.
     """
 
     def __init__(self, name: str, session: Any, device: str) -> None:
         inputs, outputs = _shapes(session.get_inputs()), _shapes(session.get_outputs())
         super().__init__(name, inputs, outputs, takes_device_arrays=device == "cuda")
         self._session = session
+        self.is_on_gpu = device == "cuda"
 
     def _run(self, arrays: Mapping[str, Tensor]) -> dict[str, Array]:
+        binding = self._run_bound(arrays, "cpu")
+        return dict(zip(self.outputs, binding.copy_outputs_to_cpu(), strict=True))
+
+    def _run_on_gpu(self, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        values = self._run_bound(arrays, "cuda").get_outputs()
+        return {name: _GpuValue(value) for name, value in zip(self.outputs, values, strict=True)}
+
+    def _run_bound(self, arrays: Mapping[str, Tensor], outputs: str) -> Any:
+        """Runs with outputs on the device `outputs`; they are complete."""
         binding = self._session.io_binding()
         for name in self.inputs:
             on_device = DeviceArray.of(arrays[name])
@@ -46,9 +68,10 @@ class OnnxRuntimeGraph(Graph):
             else:
                 binding.bind_input(name, "cuda", 0, np.float32, on_device.shape, on_device.pointer)
         for name in self.outputs:
-            binding.bind_output(name, "cpu")
+            binding.bind_output(name, outputs)
         self._session.run_with_iobinding(binding)
-        return dict(zip(self.outputs, binding.copy_outputs_to_cpu(), strict=True))
+        binding.synchronize_outputs()
+        return binding
 
 
 class OnnxRuntimeEngine(Engine):

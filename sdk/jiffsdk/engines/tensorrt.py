@@ -62,8 +62,26 @@ def choose(
     )
 
 
+class _GpuBuffer:
+    """An output that stays on the GPU, until nothing refers to it."""
+
+    def __init__(self, cuda: Any, shape: Shape) -> None:
+        self._cuda = cuda
+        self.array = DeviceArray(cuda.allocate(4 * int(np.prod(shape))), shape, np.float32)
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, object]:
+        return self.array.__cuda_array_interface__
+
+    def __del__(self) -> None:
+        if hasattr(self, "array"):
+            self._cuda.free(self.array.pointer)
+
+
 class TensorRtGraph(Graph):
     """An engine with one execution context and its buffers, which threads take in turn."""
+
+    is_on_gpu = True
 
     def __init__(self, name: str, trt: ModuleType, engine: Any, cuda: Any) -> None:
         shapes: dict[bool, dict[str, Shape]] = {True: {}, False: {}}
@@ -84,25 +102,39 @@ class TensorRtGraph(Graph):
 
     def _run(self, arrays: Mapping[str, Tensor]) -> dict[str, Array]:
         with self._lock:
-            kept = []  # host memory must stay until the stream has read it
-            for name in self.inputs:
-                on_device = DeviceArray.of(arrays[name])
-                if on_device is not None:
-                    self._context.set_tensor_address(name, on_device.pointer)
-                    continue
-                host = np.ascontiguousarray(arrays[name])
-                kept.append(host)
-                self._cuda.copy_to_device(self._buffers[name], host, self._stream)
-                self._context.set_tensor_address(name, self._buffers[name])
-            for name in self.outputs:
-                self._context.set_tensor_address(name, self._buffers[name])
-            if not self._context.execute_async_v3(self._stream):
-                raise RuntimeError("TensorRT could not enqueue it")
+            kept = self._enqueue(arrays, {name: self._buffers[name] for name in self.outputs})
             results = {name: np.empty(shape, np.float32) for name, shape in self.outputs.items()}
             for name, host in results.items():
                 self._cuda.copy_to_host(host, self._buffers[name], self._stream)
             self._cuda.synchronize(self._stream)
+            del kept
             return results
+
+    def _run_on_gpu(self, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        results = {name: _GpuBuffer(self._cuda, shape) for name, shape in self.outputs.items()}
+        with self._lock:
+            kept = self._enqueue(arrays, {name: buffer.array.pointer for name, buffer in results.items()})
+            self._cuda.synchronize(self._stream)
+            del kept
+        return dict(results)
+
+    def _enqueue(self, arrays: Mapping[str, Tensor], outputs: Mapping[str, int]) -> list[np.ndarray]:
+        """Starts a run that writes to the addresses `outputs`; what it reads must stay until it is over."""
+        kept = []
+        for name in self.inputs:
+            on_device = DeviceArray.of(arrays[name])
+            if on_device is not None:
+                self._context.set_tensor_address(name, on_device.pointer)
+                continue
+            host = np.ascontiguousarray(arrays[name])
+            kept.append(host)
+            self._cuda.copy_to_device(self._buffers[name], host, self._stream)
+            self._context.set_tensor_address(name, self._buffers[name])
+        for name, pointer in outputs.items():
+            self._context.set_tensor_address(name, pointer)
+        if not self._context.execute_async_v3(self._stream):
+            raise RuntimeError("TensorRT could not enqueue it")
+        return kept
 
     def __del__(self) -> None:
         for pointer in getattr(self, "_buffers", {}).values():
