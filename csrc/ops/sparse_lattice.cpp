@@ -43,12 +43,12 @@ SparseLattice::SparseLattice(int resolution, float iso, const std::vector<std::u
     const auto num = static_cast<std::size_t>(num_blocks_along_side_);
     table_.resize(num * num * num, nullptr);
     open_.resize(num * num, 0);
+    const std::vector<std::uint8_t> all_open(columns.empty() ? resolution + 1 : 0, 1);
     for (int y = 1; y < resolution; ++y) {
-        for (int x = 1; x < resolution; ++x) {
-            const bool is_open =
-                columns.empty() || columns[static_cast<std::size_t>(y) * (resolution + 1) + x] != 0;
-            open_[(y / kSide) * num + x / kSide] |= std::uint64_t{is_open} << bit_index(x, y);
-        }
+        const std::uint8_t* row =
+            columns.empty() ? all_open.data() : &columns[std::size_t(y) * (resolution + 1)];
+        std::uint64_t* open = &open_[(y / kSide) * num];
+        for (int x = 1; x < resolution; ++x) open[x / kSide] |= std::uint64_t{row[x] != 0} << bit_index(x, y);
     }
 }
 
