@@ -254,7 +254,7 @@ class Benchmark:
         reconstruct = jiffsdk.Reconstructor(bundle, options, device="cuda")
         photo = ROOT / "examples" / "held_out_render.png"
         asked = jiffsdk.ReconstructionOptions(resolution=resolution, face=face)
-        num_warm_up = 0 if self.is_dry else 5  # captures and specialises what the engine runs
+        num_warm_up = 0 if self.is_dry else 3  # captures and specialises what the engine runs
         runs = [reconstruct(photo, options=asked) for _ in range(num_warm_up + self.repeats)][num_warm_up:]
         stages = {}
         for stage in runs[0].timings:
@@ -353,12 +353,13 @@ def main() -> None:
     show(extractions)
     benchmark.forget()
     reconstructions = []
-    bundles = [parsed.bundle, *([parsed.paper] if parsed.paper else [])]
-    for bundle in bundles if "reconstruction" in wanted else []:
-        for resolution in (32,) if parsed.dry_run else (256, 512):
-            for face in ("off", "auto"):
-                reconstructions.append(benchmark.reconstruction(resolution, parsed.engine, bundle, face))
-                show_stages(reconstructions[-1])
+    sizes = (32,) if parsed.dry_run else (256, 512)
+    wanted_runs = [(parsed.bundle, size, face) for size in sizes for face in ("off", "auto")]
+    if parsed.paper:
+        wanted_runs += [(parsed.paper, sizes[-1], face) for face in ("off", "auto")]
+    for bundle, size, face in wanted_runs if "reconstruction" in wanted else []:
+        reconstructions.append(benchmark.reconstruction(size, parsed.engine, bundle, face))
+        show_stages(reconstructions[-1])
     if parsed.json:
         report = {
             "dry_run": parsed.dry_run,

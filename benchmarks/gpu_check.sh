@@ -7,8 +7,8 @@
 # compute-sanitizer where that is, and measures. FOLDER (build/gpu unless given) receives the build, the logs
 # and gpu.json. Needs nvcc, cmake, ninja, a C++17 compiler, and a Python ($PYTHON, or python3) with torch, NumPy,
 # pybind11, pytest, hypothesis, Pillow, onnx and onnxruntime. JIFF_GPU_ENGINE names the engine of the networks for
-# the measurement, JIFF_GPU_BUNDLE a bundle that holds its files. The 10 minutes of a lent machine are enough for
-# one architecture.
+# the measurement, JIFF_GPU_BUNDLE a bundle that holds its files, JIFF_GPU_PAPER another one to measure, as
+# benchmarks/paper_bundle.py makes it. Takes some minutes for one architecture.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=${PYTHON:-python3}
@@ -43,6 +43,7 @@ status=0
 
 step "measure"
 "$python" benchmarks/gpu.py --engine "${JIFF_GPU_ENGINE:-onnxruntime}" ${JIFF_GPU_BUNDLE:+--bundle "$JIFF_GPU_BUNDLE"} \
+  ${JIFF_GPU_PAPER:+--paper "$JIFF_GPU_PAPER"} \
   --json "$folder/gpu.json" 2>&1 | tee "$folder/gpu.log" || status=1
 
 if command -v compute-sanitizer >/dev/null; then
