@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -41,6 +42,25 @@ def test_query_kernels_compile_without_warnings_and_do_not_spill(
     for row in tensor_core:
         assert row.stack_bytes == 0 and row.registers <= 255, row
         assert row.architecture == f"sm_{architecture}"
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
+def test_warpgroups_neither_spill_nor_wait_for_each_product(tmp_path: Path) -> None:
+    finished = subprocess.run(
+        [
+            "nvcc", "-std=c++17", "-O3", "--fmad=false", "-gencode=arch=compute_90a,code=sm_90a",
+            "-Xptxas", "-v", "-Werror=all-warnings", "-Xcompiler=-Wall,-Wextra", f"-I{ROOT / 'csrc'}",
+            "-c", str(ROOT / "csrc" / "ops" / "warpgroup_query.cu"), "-o", str(tmp_path / "object.o"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    (row,) = parse(finished.stderr)
+    assert (row.architecture, row.spilled_bytes, row.stack_bytes) == ("sm_90a", 0, 0), row
+    # What ptxas says where it cannot keep products of a warpgroup under way, or takes no notice of setmaxnreg.
+    assert not re.search(r"wgmma.*serialized|setmaxnreg.*ignored", finished.stderr), finished.stderr
 
 
 def test_what_ptxas_prints_is_understood() -> None:
