@@ -262,7 +262,7 @@ def test_a_step_stays_on_its_device_and_never_waits_for_it(model: FaceModel, fac
     with OneDevice():
         truth = train_face.draw_batch(people, model, net.config, 16)
         image = train_face.as_photographs(truth, parts.rows[:68])
-        losses = train_face.face_losses(net.read(image), truth, parts, net.config.side_m)
+        losses = train_face.FaceStep(net, parts)(image, *vars(truth).values())
         torch.stack(list(losses.values())).sum().backward()
     assert all(parameter.grad.device == device for parameter in net.parameters())
 

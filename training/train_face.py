@@ -181,6 +181,19 @@ def face_losses(reading: FaceReading, truth: FaceBatch, model: TorchFaceModel, s
     }
 
 
+class FaceStep(nn.Module):
+    """A step's losses as a function of tensors alone, which is what a CUDA graph can record."""
+
+    def __init__(self, net: nets.FaceRegressor, model: TorchFaceModel) -> None:
+        super().__init__()
+        self.net, self.model = net, model
+
+    def forward(self, photographs: Tensor, *truth: Tensor) -> Losses:
+        """Of the network's input and the fields of its `FaceBatch`."""
+        reading = self.net.read(photographs)
+        return face_losses(reading, FaceBatch(*truth), self.model, self.net.config.side_m)
+
+
 def truth_row(coefficients: Tensor, truth: FaceBatch) -> Tensor:
     """The true identity and expression in the place they have among `coefficients` (B, 257)."""
     return torch.cat([truth.coefficients, coefficients[:, NUM_SHAPE:]], 1)
@@ -267,6 +280,11 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--people", type=int, help="use only so many training people")
     parser.add_argument("--checkpoint-every", type=float, default=180.0, help="seconds")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--cuda-graph",
+        action="store_true",
+        help="record a step once and replay it: its thousand small kernels take a CPU longer than a GPU",
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser
 
@@ -284,12 +302,20 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.init:
         net.load_state_dict(load_checkpoint(arguments.init, "face_regressor")["model"])
 
-    def loss(net: nn.Module) -> Losses:
+    def draw() -> tuple[Tensor, ...]:
+        truth = draw_batch(people, model, net.config, arguments.batch)
+        photographs = as_photographs(truth, parts.rows[:68])
+        return photographs.contiguous(memory_format=torch.channels_last), *vars(truth).values()
+
+    step = FaceStep(net, parts)
+    if arguments.cuda_graph:
+        torch.backends.cudnn.benchmark = True  # `train` sets it after the choices have been recorded
+        step = torch.cuda.make_graphed_callables(step, draw())
+
+    def loss(_: nn.Module) -> Losses:
         # bf16 knows a place to a fifth of a pixel only, and would not make a net this small any faster.
         with torch.autocast(device.type, enabled=False):
-            truth = draw_batch(people, model, net.config, arguments.batch)
-            image = as_photographs(truth, parts.rows[:68]).contiguous(memory_format=torch.channels_last)
-            return face_losses(net.read(image), truth, parts, net.config.side_m)
+            return step(*draw())
 
     options = TrainOptions(
         out=arguments.out,
