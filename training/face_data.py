@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,22 +31,26 @@ SH_MIRROR = np.array([1, 1, 1, -1, -1, 1, 1, -1, 1], dtype=np.float32)
 class FacePeople:
     """Everything of a split. P pictures of n people; the person of each picture is `person` (P,).
 
+    What fills a batch lies on the device that trains. What says where to cut stays with NumPy.
+
     Attributes
     ----------
     images : (P, S, S, 4) uint8, straight alpha.
     vertices : (n, 2, N, 3) float32 true faces in the head's axes; the second is the mirror image.
+    albedo : (n, 2, N, 3) uint8.
     coefficients : (n, 2, 144) float32 identity and expression that fit them.
     rotation : (n, 2, 3, 3) float32 from the model's axes to the head's.
-    albedo : (n, 2, N, 3) uint8.
+    five : (n, 2, 5, 3) float32 what a detector finds of the vertices.
     view_from_head : (P, 3, 4) float32; sh : (P, 9, 3) float32; yaw_deg : (P,).
     """
 
-    images: NDArray[np.uint8]
+    images: Tensor
+    vertices: Tensor
+    albedo: Tensor
     person: NDArray[np.int64]
-    vertices: NDArray[np.float32]
     coefficients: NDArray[np.float32]
     rotation: NDArray[np.float32]
-    albedo: NDArray[np.uint8]
+    five: NDArray[np.float32]
     view_from_head: NDArray[np.float32]
     sh: NDArray[np.float32]
     yaw_deg: NDArray[np.float32]
@@ -85,7 +90,9 @@ def mirror_of(model: FaceModel) -> NDArray[np.int64]:
     return np.asarray(cKDTree(model.mean_shape).query(model.mean_shape * [-1, 1, 1])[1])
 
 
-def load_faces(folder: Path, model: FaceModel, num_people: int | None = None) -> FacePeople:
+def load_faces(
+    folder: Path, model: FaceModel, num_people: int | None = None, device: torch.device | str = "cpu"
+) -> FacePeople:
     """All files of a split's folder, or the first `num_people`.
 
     Raises
@@ -100,9 +107,8 @@ def load_faces(folder: Path, model: FaceModel, num_people: int | None = None) ->
         raise FileNotFoundError(f"{folder}: no face pictures; make them with training.generate_faces")
     fitter, mirror = FaceFitter(model), mirror_of(model)
     sides = np.array([-1.0, 1.0, 1.0], dtype=np.float32)
-    images, person, vertices, coefficients, rotation, albedo = [], [], [], [], [], []
-    matrices, lights, yaws = [], [], []
-    for number, path in enumerate(tqdm(paths, desc=folder.name, unit="person")):
+
+    def read(path: Path) -> dict[str, NDArray]:
         face = FacePictures.load(path)
         if len(face.vertices) != model.num_vertices:
             raise ValueError(
@@ -111,25 +117,39 @@ def load_faces(folder: Path, model: FaceModel, num_people: int | None = None) ->
             )
         both = np.stack([face.vertices, face.vertices[mirror] * sides])
         fits = [fitter.fit(v) for v in both]
-        images += [_decoded(picture) for picture in face.pictures]
-        person += [number] * len(face.pictures)
-        vertices.append(both)
-        coefficients.append([np.concatenate([fit.identity, fit.expression]) for fit in fits])
-        rotation.append([fit.motion.rotation for fit in fits])
-        albedo.append(np.stack([face.albedo, face.albedo[mirror]]))
-        matrices.append(face.view_from_head)
-        lights.append(face.sh)
-        yaws.append(face.yaw_deg)
+        coefficients = [np.concatenate([fit.identity, fit.expression]) for fit in fits]
+        return {
+            "images": np.stack([_decoded(picture) for picture in face.pictures]),
+            "vertices": both,
+            "albedo": np.stack([face.albedo, face.albedo[mirror]]),
+            "coefficients": np.array(coefficients, dtype=np.float32),
+            "rotation": np.array([fit.motion.rotation for fit in fits], dtype=np.float32),
+            "five": both[:, model.five_points].mean(axis=2),
+            "view_from_head": face.view_from_head,
+            "sh": face.sh,
+            "yaw_deg": face.yaw_deg,
+        }
+
+    with ThreadPoolExecutor() as pool:  # pictures and fits are read outside of Python's lock
+        faces = list(tqdm(pool.map(read, paths), total=len(paths), desc=folder.name, unit="person"))
+
+    def of_people(key: str) -> NDArray:
+        return np.stack([face[key] for face in faces])
+
+    def of_pictures(key: str) -> NDArray:
+        return np.concatenate([face[key] for face in faces])
+
     return FacePeople(
-        images=np.stack(images),
-        person=np.array(person),
-        vertices=np.stack(vertices),
-        coefficients=np.array(coefficients, dtype=np.float32),
-        rotation=np.array(rotation, dtype=np.float32),
-        albedo=np.stack(albedo),
-        view_from_head=np.concatenate(matrices),
-        sh=np.concatenate(lights),
-        yaw_deg=np.concatenate(yaws),
+        images=torch.from_numpy(of_pictures("images")).to(device),
+        vertices=torch.from_numpy(of_people("vertices")).to(device),
+        albedo=torch.from_numpy(of_people("albedo")).to(device),
+        person=np.repeat(np.arange(len(faces)), [len(face["images"]) for face in faces]),
+        coefficients=of_people("coefficients"),
+        rotation=of_people("rotation"),
+        five=of_people("five"),
+        view_from_head=of_pictures("view_from_head"),
+        sh=of_pictures("sh"),
+        yaw_deg=of_pictures("yaw_deg"),
     )
 
 
@@ -156,43 +176,48 @@ def make_batch(
     rows, flips : (B,) which pictures, and which of them mirrored.
     jitter : (B, 5, 2) error of the detected landmarks in distances of the eyes.
     """
+    device = people.images.device
+
+    def put(values: NDArray) -> Tensor:
+        return torch.from_numpy(values).to(device, non_blocking=True)
+
     side = flips.astype(int)
     who = people.person[rows]
     signs = np.where(flips[:, None], [-1.0, 1.0, 1.0], 1.0).astype(np.float32)
     # A mirrored picture shows the mirrored head through the mirrored camera.
     matrix = people.view_from_head[rows] * signs[:, :, None]
     matrix[:, :, :3] *= signs[:, None, :]
-    view = people.vertices[who, side] @ matrix[:, :, :3].transpose(0, 2, 1) + matrix[:, None, :, 3]
-    five = view[:, model.five_points].mean(axis=2)
+    five = people.five[who, side] @ matrix[:, :, :3].transpose(0, 2, 1) + matrix[:, None, :, 3]
     eyes = np.linalg.norm(five[:, 0] - five[:, 1], axis=1)
     seen = five[:, :, :2] + jitter * eyes[:, None, None]
     square = crop_squares(seen, model.five_landmarks(), side_m).astype(np.float32)
     half = square[:, 2] / 2
     center = square[:, :2] + half[:, None]
-    vertices = view.copy()
-    vertices[:, :, :2] -= center[:, None]
-    vertices /= half[:, None, None]
 
-    theta = torch.zeros(len(rows), 2, 3)
-    theta[:, 0, 0] = torch.from_numpy(half * signs[:, 0])
-    theta[:, 1, 1] = torch.from_numpy(half)
-    theta[:, 0, 2] = torch.from_numpy(center[:, 0] * signs[:, 0])
-    theta[:, 1, 2] = torch.from_numpy(center[:, 1])
-    grid = torch.nn.functional.affine_grid(theta, [len(rows), 4, size_px, size_px], align_corners=False)
-    picture = torch.from_numpy(people.images[rows]).permute(0, 3, 1, 2).float() / 255
+    theta = np.zeros((len(rows), 2, 3), dtype=np.float32)
+    theta[:, 0, 0] = half * signs[:, 0]
+    theta[:, 1, 1] = half
+    theta[:, 0, 2] = center[:, 0] * signs[:, 0]
+    theta[:, 1, 2] = center[:, 1]
+    grid = torch.nn.functional.affine_grid(put(theta), [len(rows), 4, size_px, size_px], align_corners=False)
+    picture = people.images[put(rows)].permute(0, 3, 1, 2).float() / 255
     picture = torch.cat([picture[:, :3] * picture[:, 3:], picture[:, 3:]], 1)
     moved = torch.nn.functional.grid_sample(picture, grid, align_corners=False)
     image = torch.cat([moved[:, :3] / moved[:, 3:].clamp(min=1e-4), moved[:, 3:]], 1)
 
+    to_crop = matrix.copy()
+    to_crop[:, :2, 3] -= center
+    to_crop = put(to_crop / half[:, None, None])
     linear = matrix[:, :, :3] * np.array([1.0, -1.0, 1.0], dtype=np.float32)[:, None]
     linear = linear / np.linalg.norm(linear[:, :1], axis=2, keepdims=True)
     mirrored = np.where(flips[:, None], SH_MIRROR, 1.0).astype(np.float32)
+    person, seen_side = put(who), put(side)
     return FaceBatch(
         image=image,
-        vertices=torch.from_numpy(vertices),
-        coefficients=torch.from_numpy(people.coefficients[who, side]),
-        rotation=torch.from_numpy(linear @ people.rotation[who, side]),
-        albedo=torch.from_numpy(people.albedo[who, side]).float() / 255,
-        sh=torch.from_numpy(people.sh[rows] * mirrored[:, :, None]),
-        unit=torch.from_numpy(eyes / half),
+        vertices=people.vertices[person, seen_side] @ to_crop[:, :, :3].mT + to_crop[:, None, :, 3],
+        coefficients=put(people.coefficients[who, side]),
+        rotation=put(linear @ people.rotation[who, side]),
+        albedo=people.albedo[person, seen_side].float() / 255,
+        sh=put(people.sh[rows] * mirrored[:, :, None]),
+        unit=put(eyes / half),
     )

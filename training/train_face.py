@@ -44,25 +44,39 @@ REFINED_SHARE, REFINED_JITTER = 0.5, 0.3
 """Of the crops, and of a detector's errors, where a crop is cut again around the landmarks of a first fit."""
 EVERY_VERTEX = 4
 """Losses look at the landmarks and at every fourth vertex."""
+LANDMARK_WEIGHT = 8.0
+"""Of a landmark, where such a vertex counts as one."""
 
 
 class TorchFaceModel:
-    """The parts of a face model that losses need, at the landmarks and at some of the vertices."""
+    """The parts of a face model that losses need, at the landmarks and at some of the vertices.
 
-    def __init__(self, model: FaceModel) -> None:
+    Attributes
+    ----------
+    rows : (L,) those vertices; the 68 landmarks come first, then the five pairs whose middles are a
+        detector's landmarks.
+    weight : (L,) how much each counts in distances; the sum is 1.
+    front : (M, 9) the harmonics over the half sphere that a camera sees.
+    """
+
+    def __init__(self, model: FaceModel, device: torch.device | str = "cpu") -> None:
         others = np.arange(0, model.num_vertices, EVERY_VERTEX)
-        self.rows = np.concatenate([model.landmarks, model.five_points.ravel(), others]).astype(np.int64)
-        self.mean_shape = torch.from_numpy(model.mean_shape[self.rows])
-        self.mean_texture = torch.from_numpy(model.mean_texture[self.rows])
-        self.identity = torch.from_numpy(model.identity_basis[:, self.rows])
-        self.expression = torch.from_numpy(model.expression_basis[:, self.rows])
-        self.texture = torch.from_numpy(model.texture_basis[:, self.rows])
+        rows = np.concatenate([model.landmarks, model.five_points.ravel(), others]).astype(np.int64)
+        weight = np.ones(len(rows), dtype=np.float32)
+        weight[:68] = LANDMARK_WEIGHT
+
+        def put(values: NDArray) -> Tensor:
+            return torch.from_numpy(values).to(device)
+
+        self.rows, self.weight = put(rows), put(weight / weight.sum())
+        self.mean_shape, self.mean_texture = put(model.mean_shape[rows]), put(model.mean_texture[rows])
+        self.identity = put(model.identity_basis[:, rows])
+        self.expression = put(model.expression_basis[:, rows])
+        self.texture = put(model.texture_basis[:, rows])
+        self.front = put(sh_basis(front_directions(64, 1.0)).astype(np.float32))
 
     def shape(self, coefficients: Tensor) -> Tensor:
-        """(B, 257) or (B, 144) -> vertices (B, L, 3) in metres.
-
-        The 68 landmarks come first, then the five pairs whose middles are a detector's landmarks.
-        """
+        """(B, 257) or (B, 144) -> vertices (B, L, 3) in metres."""
         identity = coefficients[:, : len(self.identity)]
         expression = coefficients[:, NUM_IDENTITY : NUM_IDENTITY + len(self.expression)]
         moved = torch.einsum("bk,kla->bla", identity, self.identity)
@@ -72,10 +86,6 @@ class TorchFaceModel:
         """(B, 257) -> sRGB (B, L, 3)."""
         texture = coefficients[:, NUM_SHAPE : NUM_SHAPE + len(self.texture)]
         return self.mean_texture + torch.einsum("bk,kla->bla", texture, self.texture)
-
-
-_FRONT_BASIS = torch.from_numpy(sh_basis(front_directions(64, 1.0)).astype(np.float32))
-"""Of the half sphere that a camera sees."""
 
 
 def light_of(coefficients: Tensor) -> Tensor:
@@ -114,8 +124,8 @@ def draw_batch(
     return make_batch(people, model, rows, flips, jitter, config.side_m, config.image_size_px)
 
 
-def as_photographs(truth: FaceBatch, landmarks: NDArray[np.integer]) -> Tensor:
-    """The network's input (B, 3, S, S) in [-1, 1]."""
+def as_photographs(truth: FaceBatch, landmarks: Tensor) -> Tensor:
+    """The network's input (B, 3, S, S) in [-1, 1]; `landmarks` (68,) are vertices of the model."""
     rgb = face_augment.over_scene(truth.image)
     rgb = face_augment.with_obstacles(rgb, truth.vertices[:, landmarks, :2])
     return face_augment.beyond_photo(face_augment.photographed(rgb)) * 2 - 1
@@ -147,14 +157,12 @@ def face_losses(reading: FaceReading, truth: FaceBatch, model: TorchFaceModel, s
     seen, true = project(shape, pose, side_m), truth.vertices[:, model.rows]
     error = seen - true
     depth = error[..., 2] - error[..., 2].mean(1, keepdim=True)
-    weight = torch.ones(len(model.rows))
-    weight[:68] = 8.0
-    weight = weight / weight.sum() / truth.unit[:, None]
+    weight = model.weight / truth.unit[:, None]
     in_crop = (error[..., :2].norm(dim=2) * weight).sum(1).mean()
     in_depth = (depth.abs() * weight).sum(1).mean()
     own = (shape - model.shape(truth.coefficients)).norm(dim=2).mean() / SHAPE_UNIT_M
     turn = (rotation_from_angles(pose[:, :3]) - truth.rotation).abs().mean()
-    lit = _FRONT_BASIS @ light_of(coefficients) - _FRONT_BASIS @ truth.sh
+    lit = model.front @ light_of(coefficients) - model.front @ truth.sh
     expression = (coefficients - truth_row(coefficients, truth))[:, NUM_IDENTITY:NUM_SHAPE].abs().mean()
     unused = coefficients[:, NUM_SHAPE + len(model.texture) : LIGHT_START].square().mean()
     spread = coefficients[:, NUM_SHAPE : NUM_SHAPE + len(model.texture)].square().mean()
@@ -171,6 +179,19 @@ def face_losses(reading: FaceReading, truth: FaceBatch, model: TorchFaceModel, s
         "light": 0.3 * lit.abs().mean(),
         "small": 0.001 * (unused + spread),
     }
+
+
+class FaceStep(nn.Module):
+    """A step's losses as a function of tensors alone, which is what a CUDA graph can record."""
+
+    def __init__(self, net: nets.FaceRegressor, model: TorchFaceModel) -> None:
+        super().__init__()
+        self.net, self.model = net, model
+
+    def forward(self, photographs: Tensor, *truth: Tensor) -> Losses:
+        """Of the network's input and the fields of its `FaceBatch`."""
+        reading = self.net.read(photographs)
+        return face_losses(reading, FaceBatch(*truth), self.model, self.net.config.side_m)
 
 
 def truth_row(coefficients: Tensor, truth: FaceBatch) -> Tensor:
@@ -195,7 +216,7 @@ def measure(
     Crops are cut around landmarks with a detector's typical error, and in further passes around those of the
     fit before; nothing else is changed.
     """
-    parts = TorchFaceModel(model)
+    parts = TorchFaceModel(model, people.images.device)
     rng = np.random.default_rng(0)
     every = max(1, people.num_pictures // (num_pictures or people.num_pictures))
     rows_all = np.arange(0, people.num_pictures, every)
@@ -203,7 +224,7 @@ def measure(
     found: dict[str, list[NDArray[np.float64]]] = {
         key: [] for key in ("landmarks", "interocular", "pose", "shape", "yaw")
     }
-    outer_corners = model.landmarks[[36, 45]]
+    outer_corners = parts.rows[[36, 45]]
     for start in range(0, len(rows_all), batch):
         rows, jitter = rows_all[start : start + batch], jitter_all[start : start + batch]
         for _ in range(num_passes):
@@ -216,7 +237,7 @@ def measure(
             shape = parts.shape(coefficients)
             seen = project(shape, coefficients[:, POSE_START:], net.config.side_m)[..., :2]
             off = (seen - truth.vertices[:, parts.rows, :2]) / truth.unit[:, None, None]
-            jitter = off[:, 68:78].unflatten(1, (5, 2)).mean(2).double().numpy()
+            jitter = off[:, 68:78].unflatten(1, (5, 2)).mean(2).double().cpu().numpy()
         between = (
             rotation_from_angles(coefficients[:, POSE_START : POSE_START + 3]).transpose(1, 2)
             @ truth.rotation
@@ -224,11 +245,15 @@ def measure(
         trace = between.diagonal(dim1=1, dim2=2).sum(1)
         landmarks = 100 * off[:, :68].norm(dim=2).mean(1)
         outer = truth.vertices[:, outer_corners].diff(dim=1)[:, 0].norm(dim=1)
-        found["landmarks"].append(landmarks.double().numpy())
-        found["interocular"].append((landmarks * truth.unit / outer).double().numpy())
-        found["pose"].append(torch.rad2deg(((trace - 1) / 2).clamp(-1, 1).acos()).double().numpy())
         own = (shape - parts.shape(truth.coefficients)).norm(dim=2).mean(1)
-        found["shape"].append(1e3 * own.double().numpy())
+        errors = {
+            "landmarks": landmarks,
+            "interocular": landmarks * truth.unit / outer,
+            "pose": torch.rad2deg(((trace - 1) / 2).clamp(-1, 1).acos()),
+            "shape": 1e3 * own,
+        }
+        for key, values in errors.items():
+            found[key].append(values.double().cpu().numpy())
         found["yaw"].append(people.yaw_deg[rows].astype(np.float64))
     return {key: np.concatenate(values) for key, values in found.items()}
 
@@ -255,25 +280,42 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--people", type=int, help="use only so many training people")
     parser.add_argument("--checkpoint-every", type=float, default=180.0, help="seconds")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--cuda-graph",
+        action="store_true",
+        help="record a step once and replay it: its thousand small kernels take a CPU longer than a GPU",
+    )
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser
 
 
 def main(argv: list[str] | None = None) -> None:
     arguments = argument_parser().parse_args(argv)
     torch.manual_seed(arguments.seed)
+    device = torch.device(arguments.device)
     model = load_face_model(arguments.model)
-    held_out = load_faces(arguments.data / "test", model)
-    people = load_faces(arguments.data / "train", model, arguments.people)
-    parts = TorchFaceModel(model)
-    net = nets.FaceRegressor(nets.COMPACT_FACE_REGRESSOR).to(memory_format=torch.channels_last)
+    held_out = load_faces(arguments.data / "test", model, device=device)
+    people = load_faces(arguments.data / "train", model, arguments.people, device)
+    parts = TorchFaceModel(model, device)
+    net = nets.FaceRegressor(nets.COMPACT_FACE_REGRESSOR).to(device, memory_format=torch.channels_last)
     prepare(net, model)
     if arguments.init:
         net.load_state_dict(load_checkpoint(arguments.init, "face_regressor")["model"])
 
-    def loss(net: nn.Module) -> Losses:
+    def draw() -> tuple[Tensor, ...]:
         truth = draw_batch(people, model, net.config, arguments.batch)
-        image = as_photographs(truth, model.landmarks).contiguous(memory_format=torch.channels_last)
-        return face_losses(net.read(image), truth, parts, net.config.side_m)
+        photographs = as_photographs(truth, parts.rows[:68])
+        return photographs.contiguous(memory_format=torch.channels_last), *vars(truth).values()
+
+    step = FaceStep(net, parts)
+    if arguments.cuda_graph:
+        torch.backends.cudnn.benchmark = True  # `train` sets it after the choices have been recorded
+        step = torch.cuda.make_graphed_callables(step, draw())
+
+    def loss(_: nn.Module) -> Losses:
+        # bf16 knows a place to a fifth of a pixel only, and would not make a net this small any faster.
+        with torch.autocast(device.type, enabled=False):
+            return step(*draw())
 
     options = TrainOptions(
         out=arguments.out,
