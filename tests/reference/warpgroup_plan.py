@@ -69,7 +69,7 @@ def query(plan: dict[str, Any], layers: list[tuple[Array, Array]], features: Arr
 
 
 def folded_rows(layers: list[tuple[Array, Array]], features: Array) -> Array:
-    """What points take from the folded maps (N, rows): outputs of every layer by positions, in whole tiles."""
+    """What points take from the folded maps (N, rows): outputs by positions, in whole tiles a layer."""
     rows, num_hidden = [], 0
     for weight, bias in layers:
         from_maps = features @ weight[:, num_hidden:-1].T + bias
