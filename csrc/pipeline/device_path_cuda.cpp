@@ -95,17 +95,6 @@ class DevicePhoto : public PhotoFunctions {
         face_shape_.emplace(shape.sampler, shape.frame, stream_);
     }
 
-    PointFunction occupancy() const override {
-        return [this](const float* points, std::int64_t num_points, float* answers) {
-            if (num_points == 0) return;
-            const cuda::Buffer<float> given(points, 3 * num_points, stream_);
-            cuda::Buffer<float> values(num_points, stream_);
-            ask_occupancy(given.data(), num_points, nullptr, values.data());
-            cuda::copy_to_host(answers, values.data(), num_points * sizeof(float), stream_);
-            stream_.synchronize();
-        };
-    }
-
     Surface extract(const ExtractionOptions& options, bool only_largest,
                     const ProgressCallback& progress) override {
         const cuda::DeviceFunction occupancy =

@@ -120,18 +120,21 @@ Vector placed(const Similarity& placement, const Vector& point) {
 using Unknowns = std::array<double, 7>;
 
 struct NormalEquations {
-    std::array<Unknowns, 7> matrix{};
+    std::array<Unknowns, 7> matrix{};  // from the diagonal on
     Unknowns right{};
 
     void add(const Unknowns& row, double value, double weight) {
         for (int i = 0; i < 7; ++i) {
-            for (int j = 0; j < 7; ++j) matrix[i][j] += weight * row[i] * row[j];
+            for (int j = i; j < 7; ++j) matrix[i][j] += weight * row[i] * row[j];
             right[i] += weight * row[i] * value;
         }
     }
 
     Unknowns solve() const {
         auto a = matrix;
+        for (int i = 0; i < 7; ++i) {
+            for (int j = 0; j < i; ++j) a[i][j] = a[j][i];
+        }
         Unknowns x = right;
         for (int column = 0; column < 7; ++column) {
             for (int row = column + 1; row < 7; ++row) {

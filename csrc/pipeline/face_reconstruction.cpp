@@ -4,7 +4,6 @@
 #include <cmath>
 #include <utility>
 
-#include "ops/surface_extraction.h"
 #include "pipeline/face_cover.h"
 #include "pipeline/frame_coordinates.h"
 #include "preprocess/framing.h"
@@ -56,13 +55,13 @@ std::vector<std::uint8_t> columns_around(const Points& vertices, const Tensor& a
 }
 
 // The body's surface around a face whose vertices are in the world, wherever in depth.
-Mesh surface_around(const Points& face, const FramedPerson& person, const PointFunction& body,
+Mesh surface_around(const Points& face, const FramedPerson& person, const SurfaceFunction& body,
                     const ProgressCallback& progress) {
     ExtractionOptions options;
     options.resolution = surface_resolution(person.size_m);
     options.columns = columns_around(view_from_world(face, person.size_m), *person.alpha, options.resolution,
                                      2.0 / person.size_m * kSurfaceReachM);
-    const Surface surface = extract_surface(lattice_field(body, options.resolution), options, progress);
+    const Surface surface = body(options, progress);
     Mesh mesh;
     mesh.vertices = world_from_view(view_from_lattice(surface.vertices, options.resolution), person.size_m);
     mesh.faces = world_triangles(surface.faces);
@@ -97,7 +96,7 @@ FaceReconstruction::FaceReconstruction(const Bundle& bundle, Engine& engine, Pre
                          JointQuery(bundle.face->color->head, precision)});
 }
 
-FaceResult FaceReconstruction::fit(const FramedPerson& person, const PointFunction& body,
+FaceResult FaceReconstruction::fit(const FramedPerson& person, const SurfaceFunction& body,
                                    Stages& stages) const {
     FaceResult result;
     stages.start("detect_face", 0.42f);

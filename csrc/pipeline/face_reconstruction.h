@@ -1,6 +1,7 @@
 // The face's part in a reconstruction: fitted, placed on the body, encoded, and asked.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 #include "core/precision.h"
 #include "engine/engine.h"
 #include "ops/joint_query.h"
+#include "ops/surface_extraction.h"
 #include "pipeline/bundle.h"
 #include "pipeline/face_alignment.h"
 #include "pipeline/face_fitter.h"
@@ -32,6 +34,9 @@ struct FaceResult {
     bool is_used() const { return status == "used"; }
 };
 
+// Extracts a surface, in lattice coordinates.
+using SurfaceFunction = std::function<Surface(const ExtractionOptions&, const ProgressCallback&)>;
+
 // Where a person was photographed: all that stays the same while the face is looked for.
 struct FramedPerson {
     ImageView rgb, mask;  // of the photo
@@ -48,8 +53,8 @@ class FaceReconstruction {
     FaceReconstruction(const Bundle& bundle, Engine& engine, Precision precision);
 
     // Finds, fits and places the face; stages detect_face, fit_face and align_face, as far as it goes.
-    // `body` is the occupancy without a face, whose surface the face is placed on.
-    FaceResult fit(const FramedPerson& person, const PointFunction& body, Stages& stages) const;
+    // `body` gives the surface without a face, which the face is placed on.
+    FaceResult fit(const FramedPerson& person, const SurfaceFunction& body, Stages& stages) const;
 
     // The volume of a face's mesh; vertices in the view.
     FaceVolume encode_shape(const Points& vertices) const { return shape_volume_.encode(vertices); }

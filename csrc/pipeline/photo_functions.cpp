@@ -33,8 +33,6 @@ class HostPhoto : public PhotoFunctions {
         return outputs;
     }
 
-    PointFunction occupancy() const override { return occupancy_ ? occupancy_ : body(); }
-
     void add_face(const FaceArea& area, const FaceVolume& shape) override {
         area_ = &area;
         const FaceReconstruction& face = *heads_.face;
@@ -71,6 +69,9 @@ class HostPhoto : public PhotoFunctions {
     }
 
   private:
+    // Also with a face once there is one.
+    PointFunction occupancy() const { return occupancy_ ? occupancy_ : body(); }
+
     FeatureMaps maps_of(const std::vector<std::string>& graphs) const {
         FeatureMaps maps;
         for (const auto& graph : graphs) maps.push_back(maps_.at(graph).view());

@@ -42,13 +42,10 @@ class PhotoFunctions {
     // Alpha of the frame, [frame_px, frame_px].
     virtual Tensor alpha(int frame_px) { return alpha_of(host_frame(frame_px)); }
 
-    // The occupancy, also with a face once there is one; asked from the host. Thread-safe.
-    virtual PointFunction occupancy() const = 0;
-
     // From here on the face answers in its area (paper Sec. 4.5). Both must stay.
     virtual void add_face(const FaceArea& area, const FaceVolume& shape) = 0;
 
-    // The surface, in lattice coordinates. Throws as extract_surface.
+    // The surface in lattice coordinates, the body's until there is a face. Throws as extract_surface.
     virtual Surface extract(const ExtractionOptions& options, bool only_largest,
                             const ProgressCallback& progress) = 0;
 

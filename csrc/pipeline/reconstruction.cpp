@@ -175,7 +175,10 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
     if (options.use_face && !face_parts) result.face.status = "no_face_model";
     if (options.use_face && face_parts) {
         const FramedPerson framed{rgb, mask, crop, &alpha, result.size_m};
-        result.face = face_parts->fit(framed, functions->occupancy(), stages);
+        const SurfaceFunction body = [&](const ExtractionOptions& around, const ProgressCallback& inner) {
+            return functions->extract(around, false, inner);
+        };
+        result.face = face_parts->fit(framed, body, stages);
     }
     if (result.face.is_used()) {
         stages.start("encode_face_shape", 0.54f);
