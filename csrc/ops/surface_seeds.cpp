@@ -117,6 +117,23 @@ class SeedSearch {
         return brackets;
     }
 
+    // Whether each coarse cell has a corner near iso: most have none, which is seen at a glance.
+    std::vector<std::uint8_t> coarse_cells_near_iso() const {
+        const int num_cells = lattice_.num_coarse_cells(), side = num_cells + 1;
+        const std::vector<float>& values = lattice_.coarse_values();
+        std::vector<std::uint8_t> is_near(values.size());
+        std::transform(values.begin(), values.end(), is_near.begin(), [&](float value) {
+            return std::abs(value - options_.iso) <= options_.uncertain_band;
+        });
+        // Along each axis in turn a point takes up what is behind it.
+        const std::size_t steps[3] = {1, static_cast<std::size_t>(side),
+                                      static_cast<std::size_t>(side) * side};
+        for (const std::size_t step : steps) {
+            for (std::size_t i = 0; i + step < is_near.size(); ++i) is_near[i] |= is_near[i + step];
+        }
+        return is_near;
+    }
+
     // A corner at a crossed edge is close to iso because of the surface that is known there.
     std::vector<LatticePoint> uncertain_coarse_cells(int stride,
                                                      const std::vector<Bracket>& crossed_edges) const {
@@ -133,9 +150,11 @@ class SeedSearch {
                 is_at_crossed_edge[index_of(moved(first, edge.axis, 1))] = 1;
             }
         }
+        const std::vector<std::uint8_t> is_near = coarse_cells_near_iso();
         for (int z = 0; z < num_cells; ++z) {
             for (int y = 0; y < num_cells; ++y) {
                 for (int x = 0; x < num_cells; ++x) {
+                    if (is_near[index_of({x, y, z})] == 0) continue;
                     const std::array<float, 8> corners = lattice_.coarse_corners(x, y, z);
                     if (is_crossed(corners)) continue;
                     int explained = 0;

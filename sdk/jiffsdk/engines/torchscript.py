@@ -36,7 +36,8 @@ class _CapturedModule:
             for _ in range(_WARM_UP_RUNS):
                 module(*self._inputs)
         torch.cuda.current_stream().wait_stream(stream)
-        with torch.cuda.graph(self._graph):
+        # Other threads may use the GPU meanwhile.
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._outputs = [output.float().contiguous() for output in module(*self._inputs)]
 
     def __call__(self, given: Sequence[torch.Tensor]) -> list[torch.Tensor]:
