@@ -130,7 +130,8 @@ def load_faces(
             "yaw_deg": face.yaw_deg,
         }
 
-    with ThreadPoolExecutor() as pool:  # pictures and fits are read outside of Python's lock
+    # More threads wait for Python's lock: twenty on 16 cores read 54 people a second, six on two cores 85.
+    with ThreadPoolExecutor(4) as pool:
         faces = list(tqdm(pool.map(read, paths), total=len(paths), desc=folder.name, unit="person"))
 
     def of_people(key: str) -> NDArray:
