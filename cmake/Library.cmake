@@ -20,6 +20,10 @@ if(NOT JIFF_BUILD_SHARED AND NOT JIFF_BUILD_STATIC)
   message(FATAL_ERROR "JIFF_BUILD_SHARED and JIFF_BUILD_STATIC are both OFF; set one of them ON")
 endif()
 
+if(jiff_has_cuda AND JIFF_BUILD_STATIC)
+  message(FATAL_ERROR "with CUDA there is the shared library alone; set JIFF_BUILD_STATIC=OFF or JIFF_CUDA=OFF")
+endif()
+
 include(GNUInstallDirs)
 
 # ---- Engines: each is one source file, compiled where its vendor's package is found -----------------------

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from built_library import PATH, ROOT, run
+from built_library import PATH, ROOT, engine_options, run
 
 GPU_TESTS = sorted(
     path for path in (ROOT / "tests").glob("test_cuda_*.py") if path.name != Path(__file__).name
@@ -35,7 +35,8 @@ def emulated_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
             link.symlink_to(path)
     run(
         "cmake", "-S", ROOT, "-B", directory / "build", "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
-        "-DJIFF_CUDA=EMULATED", f"-DPython_EXECUTABLE={sys.executable}",
+        "-DJIFF_CUDA=EMULATED", f"-DPython_EXECUTABLE={sys.executable}", "-DJIFF_BUILD_LIBRARY=ON",
+        "-DJIFF_BUILD_STATIC=OFF", *engine_options(),
         f"-DJIFF_PYTHON_OUTPUT_DIR={package}",
     )  # fmt: skip
     run("cmake", "--build", directory / "build", "-j", "2")
@@ -71,3 +72,35 @@ def test_kernels_on_a_gpu_with_more_shared_memory(emulated_package: Path) -> Non
 def test_threads_between_barriers_may_run_in_any_order(emulated_package: Path, order: str) -> None:
     paths = [str(path) for path in GPU_TESTS if "pipeline" not in path.name]
     assert " passed" in run_tests(emulated_package, *paths, JIFF_EMULATION_ORDER=order)
+
+
+LIBRARY_SCRIPT = """
+import sys
+from pathlib import Path
+import numpy as np
+import c_api
+from synthetic_bundle import write_bundle
+
+library = c_api.Library(Path(sys.argv[1]))
+bundle = library.open_bundle(write_bundle(Path(sys.argv[2])))
+pixels = np.zeros((200, 100, 4), np.uint8)
+pixels[20:180, 30:70] = 255
+meshes = []
+for device in (b"cpu", b"cuda"):
+    reconstructor = library.create(bundle, device=device)
+    found = library.reconstruct(reconstructor, c_api.image_view(pixels), resolution=32)
+    meshes.append(library.mesh(found))
+    library.check(library.jiff_reconstructor_free(reconstructor))
+on_cpu, on_gpu = (c_api.arrays_of(mesh)[0] for mesh in meshes)
+assert len(on_gpu) == len(on_cpu) > 100, (len(on_gpu), len(on_cpu))
+assert np.abs(on_gpu - on_cpu).max() < 0.01
+print("same surface")
+"""
+
+
+def test_the_library_reconstructs_on_the_gpu(emulated_package: Path, tmp_path: Path) -> None:
+    library = emulated_package.parent / "build" / "libjiff.so"
+    printed = run(
+        sys.executable, "-c", LIBRARY_SCRIPT, library, tmp_path, env={"PYTHONPATH": str(ROOT / "tests")}
+    )
+    assert "same surface" in printed

@@ -243,6 +243,8 @@ def test_what_cannot_be_had_is_refused_by_name(library: Library, bundle_dir: Pat
         library.create(bundle, engine=b"onnx")
     with refused("JIFF_ENGINE_ERROR", "no device 'gpu'", "it has: cpu"):
         library.create(bundle, device=b"gpu")
+    with refused("JIFF_ENGINE_ERROR", "this build of jiffsdk has no CUDA; build it with JIFF_CUDA=ON"):
+        library.create(bundle, device=b"cuda")
     with refused("JIFF_ENGINE_ERROR", "no precision 'int8'"):
         library.create(bundle, precision=b"int8")
     with refused("JIFF_INVALID_ARGUMENT", "num_threads", "1025"):

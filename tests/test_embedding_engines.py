@@ -178,7 +178,7 @@ def test_devices_and_precisions_that_an_engine_lacks_are_refused(
 
     library = c_api.Library(installed_library.shared_library)
     bundle = library.open_bundle(bundle_dir)
-    for option, value in (("device", b"cuda"), ("precision", b"bf16")):
+    for option, value in (("device", b"npu"), ("precision", b"bf16")):
         with pytest.raises(c_api.StatusError, match=f"no {option} '{value.decode()}'; it has: ") as caught:
             library.create(bundle, engine=engine.encode(), **{option: value})
         assert caught.value.status == "JIFF_ENGINE_ERROR" and engine in caught.value.message

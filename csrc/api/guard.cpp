@@ -44,7 +44,7 @@ jiff_status status_of(ErrorCode code) noexcept {
         case ErrorCode::kBundle:
             return JIFF_BUNDLE_ERROR;
         case ErrorCode::kEngine:
-        case ErrorCode::kDevice:  // no call of this interface asks for a GPU
+        case ErrorCode::kDevice:
             return JIFF_ENGINE_ERROR;
         case ErrorCode::kCancelled:
             return JIFF_CANCELLED;

@@ -16,8 +16,11 @@
 namespace jiff::api {
 
 struct LoadedReconstructor {
-    LoadedReconstructor(const Bundle& bundle, const std::shared_ptr<Engine>& engine, Precision precision)
-        : reconstructor(bundle, engine, precision), engine(registered_name(engine->name())) {}
+    LoadedReconstructor(const Bundle& bundle, const std::shared_ptr<Engine>& engine, Precision precision,
+                        bool uses_gpu)
+        : reconstructor(bundle, engine, precision), engine(registered_name(engine->name())) {
+        if (uses_gpu) reconstructor.use_gpu("fp16");
+    }
 
     Reconstructor reconstructor;
     const char* engine;  // a name in jiff_engines()

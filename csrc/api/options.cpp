@@ -41,9 +41,13 @@ EngineRequest engine_request(const jiff_reconstructor_options* options) {
         refuse("reserved of 'options' is " + std::to_string(given.reserved) +
                "; start from JIFF_RECONSTRUCTOR_OPTIONS_INIT");
     }
-    EngineRequest request{"auto", {}, Precision::kFp32};
+    EngineRequest request{"auto", {}, Precision::kFp32, false};
     if (given.engine != nullptr) request.name = given.engine;
     if (given.device != nullptr) request.options.device = given.device;
+    if (request.options.device == "cuda") {
+        request.uses_gpu = true;
+        request.options.device = "cpu";  // where the engines of this library run
+    }
     const std::string precision = given.precision == nullptr ? "auto" : given.precision;
     if (precision != "auto") request.options.precision = precision;
     // What only engines have leaves the heads in float32.

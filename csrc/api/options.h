@@ -14,7 +14,8 @@ namespace jiff::api {
 struct EngineRequest {
     std::string name;
     EngineOptions options;
-    Precision precision;  // of the heads
+    Precision precision;    // of the heads
+    bool uses_gpu = false;  // for the heads, in half precision
 };
 
 struct ReconstructRequest {

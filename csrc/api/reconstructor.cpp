@@ -17,10 +17,12 @@ extern "C" jiff_status jiff_reconstructor_create(const jiff_bundle* bundle,
         const auto model = bundles().get(bundle);
         require(reconstructor, "reconstructor");
         const EngineRequest request = engine_request(options);
+        if (request.uses_gpu) jiff::require_gpu();  // before seconds of loading
         const auto engine = jiff::create_engine(request.name, request.options);
-        auto loaded = std::make_shared<const LoadedReconstructor>(*model, engine, request.precision);
+        auto loaded =
+            std::make_shared<const LoadedReconstructor>(*model, engine, request.precision, request.uses_gpu);
         log_info("bundle '" + model->name + "' " + model->version + " loaded by engine '" + loaded->engine +
-                 "', " + request.options.precision);
+                 "', " + request.options.precision + (request.uses_gpu ? ", heads on the GPU" : ""));
         *reconstructor = reconstructors().add(std::move(loaded));
     });
 }

@@ -162,7 +162,8 @@ typedef struct jiff_reconstructor jiff_reconstructor;
 typedef struct jiff_reconstructor_options {
     size_t struct_size;
     const char* engine;    /* of jiff_engines(); null or "auto": the first of them */
-    const char* device;    /* null or "cpu" */
+    const char* device;    /* null or "cpu"; "cuda", in builds with CUDA: the heads run on the current GPU in
+                              half precision, the networks where the engine does, on the processor */
     const char* precision; /* "f32", or "bf16" and "f16" where the processor computes in them; in bf16 the
                               heads, which this library runs itself, do so too. Null or "auto": networks in
                               f32, heads in bf16 where the processor has it */
@@ -178,8 +179,8 @@ typedef struct jiff_reconstructor_options {
  * Loads the networks of `bundle`; null `options` are the defaults. On success *reconstructor is a handle
  * that the caller frees; it reconstructs any number of photographs, from several threads at once if wanted.
  * Takes seconds.
- * JIFF_ENGINE_ERROR when the engine, device or precision is not to be had: nothing else is taken in its
- * place.
+ * JIFF_ENGINE_ERROR when the engine, device or precision is not to be had, and where the GPU fails: nothing
+ * else is taken in its place.
  */
 JIFF_API jiff_status jiff_reconstructor_create(const jiff_bundle* bundle,
                                                const jiff_reconstructor_options* options,
