@@ -215,9 +215,12 @@ struct HeadQuery::Packed {
     }
 #endif
 
-    bool is_wide([[maybe_unused]] int num_groups) const {
+    // Of one size, as the warpgroups' kernel takes maps, which counts their bytes in 32 bits.
+    bool is_wide([[maybe_unused]] const DeviceFold::State& maps) const {
 #if defined(JIFF_HAVE_WARPGROUPS)
-        return wide && num_groups == 1 && fits_wide(wide->head, device);
+        if (!wide || maps.sizes.size() != 1 || !fits_wide(wide->head, device)) return false;
+        constexpr std::int64_t kMostHalves = std::int64_t{1} << 31;
+        return maps.sizes[0].first * maps.sizes[0].second * num_rows() <= kMostHalves;
 #else
         return false;
 #endif
@@ -399,7 +402,7 @@ void HeadQuery::use_common_kernel() {
 int HeadQuery::tile_points(const DeviceFold& maps, std::int64_t num_points) const {
     if (packed_->precision == Precision::kFloat32) return kExactPoints;
     const auto num_groups = static_cast<int>(maps.state_->halves.size());
-    return packed_->is_wide(num_groups) ? kWidePoints : packed_->choose(num_groups, num_points).num_points;
+    return packed_->is_wide(*maps.state_) ? kWidePoints : packed_->choose(num_groups, num_points).num_points;
 }
 
 void HeadQuery::query(const DeviceFold& maps, const DeviceVolume* volume, const float* features,
@@ -439,7 +442,7 @@ void HeadQuery::query(const DeviceFold& maps, const DeviceVolume* volume, const 
     if (p.precision == Precision::kFloat16) {
         const auto num_groups = static_cast<int>(maps.state_->halves.size());
 #if defined(JIFF_HAVE_WARPGROUPS)
-        if (p.is_wide(num_groups)) {
+        if (p.is_wide(*maps.state_)) {
             const auto view = maps.state_->view(maps.state_->halves, p.tiles.num_rows);
             query_wide(p.wide->head, view.groups[0], view.num_rows, batch, p.device, stream);
             return;

@@ -22,10 +22,7 @@ constexpr int kThreads = kMultiplyingThreads + kGatheringThreads;
 constexpr int kNumWarps = kMultiplyingThreads / kLanes;               // of either kind
 constexpr int kMultiplyingRegisters = 176, kGatheringRegisters = 80;  // of a thread
 constexpr int kMostStages = 4;
-#ifndef KCLUSTER
-#define KCLUSTER 2
-#endif
-constexpr int kClusterBlocks = KCLUSTER;  // share what they fetch of the weights
+constexpr int kClusterBlocks = 2;  // share what they fetch of the weights
 
 // Eight positions of all points, and 16 bytes that keep neighbouring columns in different banks.
 constexpr int kColumnPositions = 8;
