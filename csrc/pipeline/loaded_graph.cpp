@@ -45,11 +45,10 @@ void check_outputs(const std::string& name, const GraphSpec& spec, const Outputs
                    const ShapeOf& shape_of) {
     for (const auto& [tensor, shape] : spec.outputs) {
         const auto found = outputs.find(tensor);
-        const Shape given = found == outputs.end() ? Shape{} : shape_of(found->second);
-        if (given != shape) {
+        const Shape* given = found == outputs.end() ? nullptr : &shape_of(found->second);
+        if (given == nullptr || *given != shape) {
             throw Error(ErrorCode::kEngine, "graph '" + name + "' must give '" + tensor + "' of shape " +
-                                                to_string(shape) + ", got " +
-                                                found_shape(found == outputs.end() ? nullptr : &given) +
+                                                to_string(shape) + ", got " + found_shape(given) +
                                                 "; try another engine");
         }
     }
@@ -65,13 +64,14 @@ LoadedGraph::LoadedGraph(std::string name, GraphSpec spec, Engine& engine)
 
 NamedTensors LoadedGraph::run(const NamedViews& inputs) const {
     auto outputs = graph_->run(inputs);
-    check_outputs(name_, spec_, outputs, [](const Tensor& tensor) { return tensor.shape(); });
+    check_outputs(name_, spec_, outputs, [](const Tensor& tensor) -> const Shape& { return tensor.shape(); });
     return outputs;
 }
 
 GpuTensors LoadedGraph::run_on_gpu(const GpuTensors& inputs) const {
     auto outputs = graph_->run_on_gpu(inputs);
-    check_outputs(name_, spec_, outputs, [](const GpuTensor& tensor) { return tensor.shape; });
+    check_outputs(name_, spec_, outputs,
+                  [](const GpuTensor& tensor) -> const Shape& { return tensor.shape; });
     return outputs;
 }
 
