@@ -23,13 +23,6 @@ void append(Columns& columns, std::int64_t first, std::int64_t count) {
     columns.resize(padded(static_cast<std::int64_t>(columns.size())), -1);
 }
 
-std::uint16_t half_bits(float value) {
-    const __half half = __float2half_rn(value);
-    std::uint16_t bits;
-    std::memcpy(&bits, &half, sizeof bits);
-    return bits;
-}
-
 std::vector<std::uint16_t> tiles_of(const float* weight, std::int64_t num_out, std::int64_t num_in,
                                     const Columns& columns) {
     const int num_tiles = static_cast<int>(columns.size()) / kTile, num_pairs = padded(num_out) / kTile;
@@ -274,6 +267,13 @@ class ExactBuilder {
 };
 
 }  // namespace
+
+std::uint16_t half_bits(float value) {
+    const __half half = __float2half_rn(value);
+    std::uint16_t bits;
+    std::memcpy(&bits, &half, sizeof bits);
+    return bits;
+}
 
 TensorCoreProgram make_tensor_core_program(const HeadLayers& head) { return TensorCoreBuilder(head).run(); }
 

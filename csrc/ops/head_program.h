@@ -69,6 +69,9 @@ struct TensorCoreProgram {
 
 TensorCoreProgram make_tensor_core_program(const HeadLayers& head);
 
+// A number in half precision, as the weights lie.
+std::uint16_t half_bits(float value);
+
 // Some channels of fold weights as tiles of halves, channels filled up to whole ones.
 std::vector<std::uint16_t> fold_tiles(const std::vector<float>& fold_weights, std::int64_t num_rows,
                                       const std::vector<std::int64_t>& channels);

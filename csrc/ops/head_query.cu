@@ -146,7 +146,7 @@ struct HeadQuery::Packed {
 #if defined(JIFF_HAVE_WARPGROUPS)
     struct Wide {
         WideHead head;
-        Buffer<unsigned char> weights;
+        Buffer<std::uint16_t> weights;
     };
     std::optional<Wide> wide;
 #endif
@@ -206,11 +206,9 @@ struct HeadQuery::Packed {
         std::optional<WideProgram> program = make_wide_program(head, tiles);
         if (!program) return;
         Wide made;
-        std::vector<unsigned char> bytes(program->weights.size() * sizeof(program->weights[0]));
-        std::memcpy(bytes.data(), program->weights.data(), bytes.size());
-        made.weights = Buffer<unsigned char>(bytes, stream);
+        made.weights = Buffer<std::uint16_t>(program->weights, stream);
         stream.synchronize();
-        made.head = {program->plan, made.weights.data()};
+        made.head = {program->plan, reinterpret_cast<const unsigned char*>(made.weights.data())};
         wide = std::move(made);
     }
 #endif

@@ -138,17 +138,16 @@ class SeedSearch {
     std::vector<LatticePoint> uncertain_coarse_cells(int stride,
                                                      const std::vector<Bracket>& crossed_edges) const {
         std::vector<LatticePoint> uncertain;
-        const int num_cells = stride > 1 ? lattice_.num_coarse_cells() : 0;  // cells of side 1 hide nothing
+        if (stride == 1) return uncertain;  // cells of side 1 hide nothing
+        const int num_cells = lattice_.num_coarse_cells();
         const auto index_of = [&](const LatticePoint& p) {
             return (static_cast<std::size_t>(p.z) * (num_cells + 1) + p.y) * (num_cells + 1) + p.x;
         };
         std::vector<std::uint8_t> is_at_crossed_edge(index_of({0, 0, num_cells + 1}), 0);
-        if (num_cells > 0) {
-            for (const Bracket& edge : crossed_edges) {
-                const LatticePoint first{edge.first.x / stride, edge.first.y / stride, edge.first.z / stride};
-                is_at_crossed_edge[index_of(first)] = 1;
-                is_at_crossed_edge[index_of(moved(first, edge.axis, 1))] = 1;
-            }
+        for (const Bracket& edge : crossed_edges) {
+            const LatticePoint first{edge.first.x / stride, edge.first.y / stride, edge.first.z / stride};
+            is_at_crossed_edge[index_of(first)] = 1;
+            is_at_crossed_edge[index_of(moved(first, edge.axis, 1))] = 1;
         }
         const std::vector<std::uint8_t> is_near = coarse_cells_near_iso();
         for (int z = 0; z < num_cells; ++z) {

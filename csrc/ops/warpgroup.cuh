@@ -12,8 +12,7 @@ __device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {
     return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));
 }
 
-// ---- Barriers, by their addresses in shared memory
-// ---------------------------------------------------------
+// ---- Barriers, by their addresses in shared memory --------------------------------------------------------
 __device__ __forceinline__ void barrier_init(std::uint32_t barrier, int num_arrivals) {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(num_arrivals) : "memory");
 }
@@ -108,8 +107,7 @@ __device__ __forceinline__ void bulk_copy(std::uint32_t to, const void* from, st
         : "memory");
 }
 
-// ---- Registers of a warpgroup
-// ------------------------------------------------------------------------------
+// ---- Registers of a warpgroup -----------------------------------------------------------------------------
 template <int kCount>
 __device__ __forceinline__ void take_registers() {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kCount));
@@ -120,10 +118,9 @@ __device__ __forceinline__ void give_registers() {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kCount));
 }
 
-// ---- Products
-// ---------------------------------------------------------------------------------------------- A matrix in
-// shared memory, not swizzled: blocks of 8 rows by 8 halves, 128 bytes each, `between_inputs` bytes apart
-// along the inputs and `between_rows` along points or outputs.
+// ---- Products ---------------------------------------------------------------------------------------------
+// A matrix in shared memory, not swizzled: blocks of 8 rows by 8 halves, 128 bytes each, `between_inputs`
+// bytes apart along the inputs and `between_rows` along points or outputs.
 __device__ __forceinline__ std::uint64_t matrix_descriptor(std::uint32_t address,
                                                            std::uint32_t between_inputs,
                                                            std::uint32_t between_rows) {

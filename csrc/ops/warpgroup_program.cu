@@ -1,8 +1,6 @@
-#include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "ops/packed_matrix.h"
 #include "ops/tensor_core.h"
@@ -24,13 +22,6 @@ std::int64_t output_at(std::int64_t position) {
 std::int64_t position_of(std::int64_t column) {
     const std::int64_t within = column % 32, block = within / 8, lane = within % 8 / 2;
     return column - within + 8 * lane + 2 * block + within % 2;
-}
-
-std::uint16_t half_bits(float value) {
-    const __half half = __float2half_rn(value);
-    std::uint16_t bits;
-    std::memcpy(&bits, &half, sizeof bits);
-    return bits;
 }
 
 GatherJob::Place place_of_step(int step, int num_steps) {

@@ -28,7 +28,7 @@ struct WideStep {
 // What 64 positions of a layer start from: sample(folded maps) + depth · depth_weights.
 struct GatherJob {
     enum Place : std::uint8_t { kChunkBuffer, kHidden0, kHidden1, kAnswers };
-    std::uint32_t biases = 0, depth_weights = 0;       // byte offsets into the head's data; by positions
+    std::uint32_t depth_weights = 0;                   // byte offset among the weights; by positions
     std::int32_t first_row = 0;                        // of the folded maps
     std::uint16_t num_positions = 0;                   // beyond them outputs are zero
     std::uint16_t first_position = 0;                  // within the place

@@ -26,8 +26,7 @@ class DevicePath {
 
 // One photograph on the GPU, on a stream of its own; `path` must outlive the result. What encoders give stays
 // on the GPU where they run there; else it is copied. After an Error(kDevice) the heads still serve. Dense
-// extraction runs on the host and asks the GPU; a face whose share falls with the distance is refused,
-// Error(kInvalidArgument).
+// extraction runs on the host and asks the GPU.
 std::unique_ptr<PhotoFunctions> functions_on_device(const DevicePath& path, const FramedPhoto& photo);
 
 }  // namespace jiff

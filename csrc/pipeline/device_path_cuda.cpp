@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -160,7 +159,6 @@ class DevicePhoto : public PhotoFunctions {
     }
 
     const cuda::DeviceFold& fold_of(const std::string& head) const {
-        const std::lock_guard<std::mutex> lock(mutex_);
         const auto found = folds_.find(head);
         if (found != folds_.end()) return found->second;
         std::vector<cuda::DeviceView> views;
@@ -236,7 +234,6 @@ class DevicePhoto : public PhotoFunctions {
     cuda::Buffer<std::uint8_t> rgb_, mask_;
     std::map<int, cuda::Buffer<float>> frames_;  // by their sides
     std::map<std::string, GpuTensor> maps_;
-    mutable std::mutex mutex_;  // guards `folds_`: the occupancy may be asked from several threads
     mutable std::map<std::string, cuda::DeviceFold> folds_;
     FaceRegion region_;
     float cm_per_unit_ = 0.0f;
