@@ -51,7 +51,7 @@ def test_engines_are_listed_and_named_in_the_build_info(library: Library) -> Non
     version = library.jiff_version().decode()
     assert version == jiffsdk.__version__
     assert info.startswith(f"jiff {version}, ") and ", openvino 20" in info
-    assert info.split(", ")[2] in ("portable", "avx2", "avx512", "avx512_bf16")
+    assert info.split(", ")[2] in ("portable", "avx2", "avx512", "avx512_bf16", "amx_bf16")
 
 
 def test_status_names_are_those_of_the_header(library: Library) -> None:

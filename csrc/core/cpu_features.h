@@ -8,9 +8,9 @@
 
 namespace jiff {
 
-enum class SimdLevel { kPortable, kAvx2, kAvx512, kAvx512Bf16 };  // ascending
+enum class SimdLevel { kPortable, kAvx2, kAvx512, kAvx512Bf16, kAmxBf16 };  // ascending
 
-const char* name(SimdLevel level) noexcept;  // "portable", "avx2", "avx512", "avx512_bf16"
+const char* name(SimdLevel level) noexcept;  // "portable", "avx2", "avx512", "avx512_bf16", "amx_bf16"
 
 // The levels that were compiled and that this processor has, ascending.
 std::vector<SimdLevel> supported_simd_levels();

@@ -26,8 +26,9 @@ struct Bf16Products {
 // value(depth k, output o) = strip[k * num_outputs + o], in bf16 strip[(k / 2 * num_outputs + o) * 2 + k %
 // 2].
 struct LayerKernel {
-    int num_points;
-    int num_outputs;
+    int num_points;        // rows that the products take at a time
+    int num_outputs;       // of a strip
+    int bf16_depth_grain;  // depths of multiply_bf16 are multiples of it
 
     // products[p][o] = addends[p][o] + Σ_k inputs[p][k] · strip(k, o), for num_points rows and num_outputs
     // outputs, then leaky ReLU 0.01 if `rectify`. Where addends.rows is null the sum goes on from what
@@ -35,9 +36,12 @@ struct LayerKernel {
     void (*multiply)(std::int64_t depth, const float* inputs, std::int64_t input_stride, const float* strip,
                      LayerAddends addends, bool rectify, float* products, std::int64_t product_stride);
 
-    // The same of bf16 numbers, `num_pairs` pairs deep, with sums in float32.
-    void (*multiply_bf16)(std::int64_t num_pairs, const Bf16* inputs, std::int64_t input_stride,
-                          const Bf16* strip, LayerAddends addends, bool rectify, Bf16Products products);
+    // The same of bf16 numbers, with sums in float32, for num_rows rows; what is written, and what of the
+    // addends is read, may be rounded up to num_points rows. Each sum has an order of its own, which depends
+    // on `depth` alone.
+    void (*multiply_bf16)(std::int64_t num_rows, std::int64_t depth, const Bf16* inputs,
+                          std::int64_t input_stride, const Bf16* strip, LayerAddends addends, bool rectify,
+                          Bf16Products products);
 
     // blend[o] = biases[offset + o] + Σ_t weights[t] · rows[t][offset + o], for `size` outputs, a multiple of
     // num_outputs.
@@ -57,5 +61,6 @@ extern const LayerKernel kPortableLayerKernel;
 extern const LayerKernel kAvx2LayerKernel;
 extern const LayerKernel kAvx512LayerKernel;
 extern const LayerKernel kAvx512Bf16LayerKernel;
+extern const LayerKernel kAmxBf16LayerKernel;
 
 }  // namespace jiff

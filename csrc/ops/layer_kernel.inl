@@ -5,6 +5,25 @@
 namespace jiff {
 namespace {
 
+inline Bf16Products from_row(Bf16Products products, std::int64_t row) {
+    const std::int64_t at = row * products.stride;
+    return {products.rounded ? products.rounded + at : nullptr, products.sums ? products.sums + at : nullptr,
+            products.stride};
+}
+
+using MultiplyPairs = void (*)(std::int64_t num_pairs, const Bf16* inputs, std::int64_t input_stride,
+                               const Bf16* strip, LayerAddends addends, bool rectify, Bf16Products products);
+
+// LayerKernel::multiply_bf16 by what multiplies kPoints rows.
+template <int kPoints, MultiplyPairs multiply_pairs>
+void multiply_rows(std::int64_t num_rows, std::int64_t depth, const Bf16* inputs, std::int64_t input_stride,
+                   const Bf16* strip, LayerAddends addends, bool rectify, Bf16Products products) {
+    for (std::int64_t p = 0; p < num_rows; p += kPoints) {
+        multiply_pairs(depth / 2, inputs + p * input_stride, input_stride, strip,
+                       {addends.rows + p, addends.offset}, rectify, from_row(products, p));
+    }
+}
+
 // kWidth floats a vector, kVectors vectors of outputs, kPoints points. The kPoints × kVectors sums must
 // fit the registers of the instruction set.
 template <int kWidth, int kVectors, int kPoints>
@@ -83,8 +102,8 @@ struct VectorKernel {
         for (int i = 0; i < kWidth; ++i) to[i].bits = static_cast<std::uint16_t>(lanes[i] >> 16);
     }
 
-    static void multiply_bf16(std::int64_t num_pairs, const Bf16* inputs, std::int64_t input_stride,
-                              const Bf16* strip, LayerAddends addends, bool rectify, Bf16Products products) {
+    static void multiply_pairs(std::int64_t num_pairs, const Bf16* inputs, std::int64_t input_stride,
+                               const Bf16* strip, LayerAddends addends, bool rectify, Bf16Products products) {
         Vector sum[kPoints][kVectors];
 #pragma GCC unroll 16
         for (int p = 0; p < kPoints; ++p) {
@@ -161,7 +180,8 @@ struct VectorKernel {
     }
 
     static constexpr LayerKernel table() {
-        return {kPoints, kOutputs, multiply, multiply_bf16, blend, blend_bf16, round_row};
+        return {kPoints, kOutputs,   2,        multiply, multiply_rows<kPoints, multiply_pairs>,
+                blend,   blend_bf16, round_row};
     }
 };
 

@@ -14,8 +14,8 @@ struct PairKernel {
 
     // The instruction adds the second product, then the first, and takes what is too small to be normal for
     // zero.
-    static void multiply_bf16(std::int64_t num_pairs, const Bf16* inputs, std::int64_t input_stride,
-                              const Bf16* strip, LayerAddends addends, bool rectify, Bf16Products products) {
+    static void multiply_pairs(std::int64_t num_pairs, const Bf16* inputs, std::int64_t input_stride,
+                               const Bf16* strip, LayerAddends addends, bool rectify, Bf16Products products) {
         __m512 sum[kPoints][kVectors];
 #pragma GCC unroll 16
         for (int p = 0; p < kPoints; ++p) {
@@ -58,9 +58,13 @@ struct PairKernel {
 
 }  // namespace
 
-const LayerKernel kAvx512Bf16LayerKernel = {PairKernel::kPoints,        PairKernel::kOutputs,
-                                            PairKernel::Fp32::multiply, PairKernel::multiply_bf16,
-                                            PairKernel::Fp32::blend,    PairKernel::Fp32::blend_bf16,
+const LayerKernel kAvx512Bf16LayerKernel = {PairKernel::kPoints,
+                                            PairKernel::kOutputs,
+                                            2,
+                                            PairKernel::Fp32::multiply,
+                                            multiply_rows<PairKernel::kPoints, PairKernel::multiply_pairs>,
+                                            PairKernel::Fp32::blend,
+                                            PairKernel::Fp32::blend_bf16,
                                             PairKernel::Fp32::round_row};
 
 }  // namespace jiff

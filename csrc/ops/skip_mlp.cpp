@@ -15,6 +15,9 @@ namespace jiff {
 
 const LayerKernel& choose_layer_kernel() {
     const SimdLevel level = choose_simd_level();
+#if defined(JIFF_HAVE_AMX)
+    if (level == SimdLevel::kAmxBf16) return kAmxBf16LayerKernel;
+#endif
 #if defined(JIFF_HAVE_X86_KERNELS)
     if (level == SimdLevel::kAvx512Bf16) return kAvx512Bf16LayerKernel;
     if (level == SimdLevel::kAvx512) return kAvx512LayerKernel;
@@ -59,8 +62,9 @@ SkipMlp<Element>::SkipMlp(const LayerKernel& kernel, const std::vector<HeadLayer
     : num_own_(layers[0].weight.shape()[1] - num_start - num_mapped),
       depth_channel_(std::is_same_v<Element, Bf16> ? depth_channel : -1),
       num_mapped_(num_mapped),
-      hidden_offset_(round_up(num_own_ + (depth_channel_ < 0 ? 0 : 2), kDepthGrain<Element>)),
-      num_start_(num_start) {
+      hidden_offset_(round_up(num_own_ + (depth_channel_ < 0 ? 0 : 2), depth_grain<Element>(kernel))),
+      num_start_(num_start),
+      padded_start_(round_up(num_start, depth_grain<Element>(kernel))) {
     std::int64_t num_hidden = num_start;
     for (const HeadLayer& layer : layers) {
         const std::int64_t num_out = layer.weight.shape()[0];
@@ -104,7 +108,7 @@ void SkipMlp<Element>::write_own(const float* own, Element* row) const {
 
 template <typename Element>
 std::int64_t SkipMlp<Element>::row_size() const {
-    std::int64_t size = hidden_offset_ + round_up(num_start_, kDepthGrain<Element>);
+    std::int64_t size = hidden_offset_ + padded_start_;
     for (const auto& layer : layers_) size = std::max(size, hidden_offset_ + layer.padded_outputs());
     // Whole cache lines, but no power of two: rows at such distances would share few places in the cache.
     constexpr std::int64_t kCacheLine = 64 / sizeof(Element);
@@ -118,8 +122,10 @@ void SkipMlp<Element>::evaluate(std::int64_t num_layers, bool rectify_last, cons
                                 const LayerSource& source, Element* inputs, Element* products,
                                 std::int64_t stride, Result* results, std::int64_t results_stride) const {
     for (std::int64_t p = 0; p < block.num_points; ++p) {
-        write_own(block.own + p * block.own_stride, inputs + p * stride);
-        std::copy_n(inputs + p * stride, hidden_offset_, products + p * stride);
+        Element* row = inputs + p * stride;
+        write_own(block.own + p * block.own_stride, row);
+        std::copy_n(row, hidden_offset_, products + p * stride);
+        std::fill(row + hidden_offset_ + num_start_, row + hidden_offset_ + padded_start_, Element{});
     }
     for (std::int64_t i = 0; i < num_layers; ++i) {
         const PackedMatrix<Element>& layer = layers_[i];

@@ -104,7 +104,7 @@ class SkipMlp {
     void write_own(const float* own, Element* row) const;
 
     std::int64_t num_own_, depth_channel_, num_mapped_, hidden_offset_;
-    std::int64_t num_start_;
+    std::int64_t num_start_, padded_start_;
     std::vector<PackedMatrix<Element>> layers_;  // × (own, hidden)
     std::vector<std::int64_t> first_rows_;       // of each layer, for the source
 };
