@@ -105,8 +105,12 @@ void bind_face(py::module_& module) {
         .def_readwrite("kept_share", &FaceAlignmentOptions::kept_share)
         .def_readwrite("min_normal_cosine", &FaceAlignmentOptions::min_normal_cosine)
         .def_readwrite("min_pair_share", &FaceAlignmentOptions::min_pair_share)
-        .def_readwrite("image_weight", &FaceAlignmentOptions::image_weight)
-        .def_readwrite("pose_weight", &FaceAlignmentOptions::pose_weight)
+        .def_property(
+            "image_weight", [](const FaceAlignmentOptions& o) { return o.weights.image; },
+            [](FaceAlignmentOptions& o, double weight) { o.weights.image = weight; })
+        .def_property(
+            "pose_weight", [](const FaceAlignmentOptions& o) { return o.weights.pose; },
+            [](FaceAlignmentOptions& o, double weight) { o.weights.pose = weight; })
         .def_readwrite("max_rotation_deg", &FaceAlignmentOptions::max_rotation_deg)
         .def_readwrite("max_scale_change", &FaceAlignmentOptions::max_scale_change)
         .def_readwrite("max_shift_m", &FaceAlignmentOptions::max_shift_m)

@@ -19,11 +19,13 @@ class NearestPoints {
         double distance = 0.0;
     };
 
-    // The nearest point that is no further than `reach`; of equally near ones the first.
-    Match find(const std::array<double, 3>& query, double reach) const;
+    // The nearest point that is no further than `reach`; of equally near ones the first. With the `hint` of a
+    // point that may be near, the same is found sooner.
+    Match find(const std::array<double, 3>& query, double reach, std::int64_t hint = -1) const;
 
   private:
     std::int64_t cell_along(int axis, double value) const;
+    double gap_along(int axis, std::int64_t cell, double value) const;
 
     std::vector<Point> points_;
     std::vector<std::int64_t> starts_;    // of each cell in order_, and the end

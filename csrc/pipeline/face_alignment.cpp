@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -23,7 +24,7 @@ constexpr double kFacingCamera = 0.3;  // least z of a normal that looks at the 
 constexpr double kMinSeenShare = 0.2;  // of the facing vertices, with surface in front or behind
 constexpr double kMinKeptPairs = 0.9;  // share of the partners at the start that must remain
 constexpr double kDamping = 1e-5;      // keeps turns about a sphere's middle still
-constexpr double kConverged = 1e-7;    // metres
+constexpr double kConverged = 1e-5;    // metres; below it some pairs change for ever
 constexpr double kNoRise = 2e-4;       // metres: a residual that rises by less, as partners change, has not
 constexpr double kDegrees = 180.0 / 3.14159265358979323846;
 constexpr std::int64_t kChunk = 256;
@@ -92,19 +93,29 @@ void check_mesh(const Points& vertices, const Triangles& faces, const char* what
 }
 
 // Vertices of edges that only one triangle has: what lies beyond such a rim would all pair with it.
-std::vector<char> on_rim(const Points& vertices, const Triangles& faces) {
-    std::vector<std::pair<std::int32_t, std::int32_t>> edges;
-    edges.reserve(3 * faces.size());
-    for (const auto& face : faces) {
-        for (int k = 0; k < 3; ++k) edges.push_back(std::minmax(face[k], face[(k + 1) % 3]));
-    }
-    std::sort(edges.begin(), edges.end());
-    std::vector<char> flags(vertices.size(), 0);
-    for (std::size_t i = 0; i < edges.size();) {
-        std::size_t next = i + 1;
-        while (next < edges.size() && edges[next] == edges[i]) ++next;
-        if (next == i + 1) flags[edges[i].first] = flags[edges[i].second] = 1;
-        i = next;
+std::vector<char> on_rim(std::size_t num_vertices, const Triangles& faces) {
+    // Edges by their lower vertex: each has few.
+    std::vector<std::size_t> starts(num_vertices + 1, 0);
+    const auto for_edges = [&](const auto& visit) {
+        for (const auto& face : faces) {
+            for (int k = 0; k < 3; ++k) {
+                const auto [low, high] = std::minmax(face[k], face[(k + 1) % 3]);
+                visit(low, high);
+            }
+        }
+    };
+    for_edges([&](std::int32_t low, std::int32_t) { ++starts[low + 1]; });
+    for (std::size_t i = 0; i < num_vertices; ++i) starts[i + 1] += starts[i];
+    std::vector<std::int32_t> upper(starts.back());
+    std::vector<std::size_t> next(starts.begin(), starts.end() - 1);
+    for_edges([&](std::int32_t low, std::int32_t high) { upper[next[low]++] = high; });
+    std::vector<char> flags(num_vertices, 0);
+    for (std::size_t low = 0; low < num_vertices; ++low) {
+        const auto begin = upper.begin() + static_cast<std::ptrdiff_t>(starts[low]);
+        const auto end = upper.begin() + static_cast<std::ptrdiff_t>(starts[low + 1]);
+        for (auto high = begin; high != end; ++high) {
+            if (std::count(begin, end, *high) == 1) flags[low] = flags[*high] = 1;
+        }
     }
     return flags;
 }
@@ -167,7 +178,7 @@ class Aligner {
                 middle_[axis] += model_.back()[axis] / static_cast<double>(vertices.size());
         }
         const auto surface_normals = vertex_normals(surface_vertices, surface_faces);
-        const auto rim = on_rim(surface_vertices, surface_faces);
+        const auto rim = on_rim(surface_vertices.size(), surface_faces);
         for (const std::int64_t index : near) {
             surface_.push_back(as_vector(surface_vertices[index]));
             surface_normals_.push_back(surface_normals[index]);
@@ -209,16 +220,21 @@ class Aligner {
 
     struct Matches {
         std::vector<NearestPoints::Match> partners;  // index -1: none
+        std::vector<std::int64_t> nearest;           // partners, and those that are none for all that
         std::int64_t num_pairs = 0;
     };
 
-    Matches match(const Similarity& placement) const {
+    // `before` are the matches of a placement nearby, where there are any.
+    Matches match(const Similarity& placement, const Matches* before = nullptr) const {
         Matches result;
         const auto num = static_cast<std::int64_t>(model_.size());
         result.partners.resize(model_.size());
+        result.nearest.resize(model_.size());
         parallel_for((num + kChunk - 1) / kChunk, [&](std::int64_t chunk) {
             for (std::int64_t i = chunk * kChunk; i < std::min(num, (chunk + 1) * kChunk); ++i) {
-                auto found = nearest_.find(placed(placement, model_[i]), options_.reach_m);
+                const std::int64_t hint = before ? before->nearest[i] : -1;
+                auto found = nearest_.find(placed(placement, model_[i]), options_.reach_m, hint);
+                result.nearest[i] = found.index;
                 if (found.index >= 0 && (is_rim_[found.index] ||
                                          dot(rotated(placement.rotation, normals_[i]),
                                              surface_normals_[found.index]) < options_.min_normal_cosine)) {
@@ -238,7 +254,7 @@ class Aligner {
 
     // One Gauss-Newton step of point-to-plane distances; `length_m` says how far it went.
     Similarity step(const Similarity& now, const Similarity& start, const Matches& matches,
-                    double& length_m) const {
+                    const FaceAlignmentWeights& weights, double& length_m) const {
         std::vector<double> distances;
         for (const auto& partner : matches.partners) {
             if (partner.index >= 0) distances.push_back(partner.distance);
@@ -256,11 +272,11 @@ class Aligner {
             for (int axis = 0; axis < 3; ++axis)
                 center[axis] += points.back()[axis] / static_cast<double>(model_.size());
         }
-        // All places in the photo together weigh image_weight times as much as all pairs together, and all
-        // depths around their mean pose_weight times.
+        // All places in the photo together weigh weights.image times as much as all pairs together, and all
+        // depths around their mean weights.pose times.
         const double pairs_each = static_cast<double>(last + 1) / static_cast<double>(model_.size());
-        const double anchor = options_.image_weight * pairs_each;
-        const double depth_anchor = options_.pose_weight * pairs_each;
+        const double anchor = weights.image * pairs_each;
+        const double depth_anchor = weights.pose * pairs_each;
         const double start_depth = placed(start, middle_)[2];
         NormalEquations equations;
         for (std::size_t i = 0; i < points.size(); ++i) {
@@ -313,7 +329,7 @@ class Aligner {
         return result;
     }
 
-    const FaceAlignmentOptions& options_;
+    FaceAlignmentOptions options_;
     std::vector<Vector> model_, normals_;
     Vector middle_{};
     std::vector<Vector> surface_, surface_normals_;
@@ -423,24 +439,52 @@ Similarity place_face(const FacePose& pose, double side_m, const Box& crop, cons
     return placement;
 }
 
-FaceAlignment align_face(const Points& vertices, const Triangles& faces, const Similarity& start,
+// Where every refinement begins: the start, moved in depth.
+struct Beginning {
+    Similarity placement;
+    Aligner::Matches matches;
+};
+
+struct FaceAligner::Parts {
+    FaceAlignmentOptions options;
+    Similarity start;
+    std::optional<Aligner> aligner;      // none where no surface lies beside the face
+    std::optional<Beginning> beginning;  // none where no surface is seen at the face
+};
+
+FaceAligner::FaceAligner(const Points& vertices, const Triangles& faces, const Similarity& start,
                          const Points& surface_vertices, const Triangles& surface_faces,
                          const FaceAlignmentOptions& options) {
     check_mesh(vertices, faces, "face");
     check_mesh(surface_vertices, surface_faces, "surface");
-    FaceAlignment result;
-    result.placement = start;
+    auto parts = std::make_unique<Parts>(Parts{options, start, std::nullopt, std::nullopt});
     const auto near = beside_face(vertices, start, surface_vertices, options.reach_m);
-    const Aligner aligner(vertices, faces, surface_vertices, surface_faces, near, options);
-    double shift = 0.0;
-    if (near.empty() || !aligner.depth_shift(start, shift)) {
+    if (!near.empty()) {
+        const Aligner& aligner =
+            parts->aligner.emplace(vertices, faces, surface_vertices, surface_faces, near, options);
+        Similarity moved = start;
+        double shift = 0.0;
+        if (aligner.depth_shift(start, shift)) {
+            moved.translation[2] += shift;
+            parts->beginning.emplace(Beginning{moved, aligner.match(moved)});
+        }
+    }
+    parts_ = std::move(parts);
+}
+
+FaceAligner::~FaceAligner() = default;
+
+FaceAlignment FaceAligner::align(const FaceAlignmentWeights& weights) const {
+    const FaceAlignmentOptions& options = parts_->options;
+    FaceAlignment result;
+    result.placement = parts_->start;
+    if (!parts_->beginning) {
         result.status = FaceAlignmentStatus::kNoSurface;
         return result;
     }
-    Similarity& placement = result.placement;
-    placement.translation[2] += shift;
-    const Similarity begin = placement;
-    const auto first = aligner.match(begin);
+    const Aligner& aligner = *parts_->aligner;
+    const auto& [begin, first] = *parts_->beginning;
+    result.placement = begin;
     auto matches = first;
     compare(first, first, result);
 
@@ -451,8 +495,8 @@ FaceAlignment align_face(const Points& vertices, const Triangles& faces, const S
             result.status = FaceAlignmentStatus::kTooFewPairs;
             return result;
         }
-        now = aligner.step(now, begin, matches, length_m);
-        matches = aligner.match(now);
+        now = aligner.step(now, begin, matches, weights, length_m);
+        matches = aligner.match(now, &matches);
         ++result.num_iterations;
     }
     compare(first, matches, result);
@@ -460,8 +504,15 @@ FaceAlignment align_face(const Points& vertices, const Triangles& faces, const S
     result.scale_change = now.scale / begin.scale - 1.0;
     result.shift_m = aligner.shift_between(begin, now);
     result.status = judged(result, options);
-    if (result.status == FaceAlignmentStatus::kUsed) placement = now;
+    if (result.status == FaceAlignmentStatus::kUsed) result.placement = now;
     return result;
+}
+
+FaceAlignment align_face(const Points& vertices, const Triangles& faces, const Similarity& start,
+                         const Points& surface_vertices, const Triangles& surface_faces,
+                         const FaceAlignmentOptions& options) {
+    return FaceAligner(vertices, faces, start, surface_vertices, surface_faces, options)
+        .align(options.weights);
 }
 
 }  // namespace jiff

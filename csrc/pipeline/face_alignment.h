@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 
 #include "pipeline/triangle_mesh.h"
 #include "preprocess/image_warp.h"
@@ -31,14 +32,19 @@ struct FacePose {
 // perspective does not tell it.
 Similarity place_face(const FacePose& pose, double side_m, const Box& crop, const Box& frame, double size_m);
 
+// Of what the start says against all that the surface says.
+struct FaceAlignmentWeights {
+    double image = 0.3;  // the places in the photo
+    double pose = 0.0;   // the depths, but for a common one
+};
+
 struct FaceAlignmentOptions {
     int num_iterations = 40;
     double reach_m = 0.03;           // pairs further apart do not count
     double kept_share = 0.85;        // of the pairs, the nearest
     double min_normal_cosine = 0.3;  // between a vertex and its partner
     double min_pair_share = 0.3;     // of the vertices that must find a partner
-    double image_weight = 0.3;       // how much the places in the photo count against the surface
-    double pose_weight = 0.0;        // how much the start's depths count against it, but for a common one
+    FaceAlignmentWeights weights;
     double max_rotation_deg = 12.0;  // from the start, as the limits below
     double max_scale_change = 0.08;  // share of the start's scale
     double max_shift_m = 0.03;       // across the line of sight
@@ -77,8 +83,25 @@ struct FaceAlignment {
 // Moves a face in depth onto the front of a surface, then refines all of its placement by point-to-plane ICP
 // in which the start's places in the photo also pull. `vertices` are the face's in its own axes; the
 // surface, which may be far larger than the face, and `start` are in the world, z toward the camera.
-// Never throws for a surface that does not fit: the status says so. Throws Error(kInvalidArgument) when
-// a triangle names no vertex or a number is not finite.
+class FaceAligner {
+  public:
+    // What is given may go after this. Throws Error(kInvalidArgument) when a triangle names no vertex or a
+    // number is not finite.
+    FaceAligner(const Points& vertices, const Triangles& faces, const Similarity& start,
+                const Points& surface_vertices, const Triangles& surface_faces,
+                const FaceAlignmentOptions& options = {});
+    ~FaceAligner();
+
+    // With these weights instead of the options'. Never throws for a surface that does not fit: the status
+    // says so.
+    FaceAlignment align(const FaceAlignmentWeights& weights) const;
+
+  private:
+    struct Parts;
+    std::unique_ptr<const Parts> parts_;
+};
+
+// The same, once.
 FaceAlignment align_face(const Points& vertices, const Triangles& faces, const Similarity& start,
                          const Points& surface_vertices, const Triangles& surface_faces,
                          const FaceAlignmentOptions& options = {});

@@ -133,14 +133,12 @@ FaceResult FaceReconstruction::fit(const FramedPerson& person, const SurfaceFunc
     }
     stages.start("align_face", 0.5f);
     const Mesh surface = surface_around(begin, person, body, stages.inner());
-    const auto align = [&](double pose_weight) {
-        FaceAlignmentOptions options;
-        options.max_residual_m = kMostResidualM;
-        if (pose_weight > 0.0) options.image_weight = options.pose_weight = pose_weight;
-        return align_face(fit.vertices, model.triangles(), start, surface.vertices, surface.faces, options);
-    };
-    result.alignment = align(0.0);
-    if (is_plausible(result.alignment->status)) result.alignment = align(kPoseWeight);
+    FaceAlignmentOptions options;
+    options.max_residual_m = kMostResidualM;
+    const FaceAligner aligner(fit.vertices, model.triangles(), start, surface.vertices, surface.faces,
+                              options);
+    result.alignment = aligner.align(options.weights);
+    if (is_plausible(result.alignment->status)) result.alignment = aligner.align({kPoseWeight, kPoseWeight});
     result.status = name(result.alignment->status);
     result.mesh.vertices = placed(result.alignment->placement, fit.vertices);
     result.mesh.faces = model.triangles();

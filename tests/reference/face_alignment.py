@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-DEPTH_CELL_M, FACING, MIN_SEEN, DAMPING, CONVERGED, LENGTH = 0.004, 0.3, 0.2, 1e-5, 1e-7, 0.1
+DEPTH_CELL_M, FACING, MIN_SEEN, DAMPING, CONVERGED, LENGTH = 0.004, 0.3, 0.2, 1e-5, 1e-5, 0.1
 
 
 def nearest_points(points: np.ndarray, queries: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:

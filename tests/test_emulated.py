@@ -1,4 +1,7 @@
-"""The tests of the GPU on kernels that the processor emulates (tests/cuda_emulation), where there is none."""
+"""The tests of the GPU and of AMX where there is neither: on kernels whose instructions the processor plays.
+
+See tests/cuda_emulation and tests/amx_emulation.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from built_library import PATH, ROOT, engine_options, run
+from jiffsdk import _core
 
-GPU_TESTS = sorted(
-    path for path in (ROOT / "tests").glob("test_cuda_*.py") if path.name != Path(__file__).name
-)
+GPU_TESTS = sorted((ROOT / "tests").glob("test_cuda_*.py"))
+AMX_TESTS = ("tests/test_ops_implicit_query.py", "tests/test_ops_joint_query.py")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +38,7 @@ def emulated_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
             link.symlink_to(path)
     run(
         "cmake", "-S", ROOT, "-B", directory / "build", "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
-        "-DJIFF_CUDA=EMULATED", f"-DPython_EXECUTABLE={sys.executable}", "-DJIFF_BUILD_LIBRARY=ON",
+        "-DJIFF_CUDA=EMULATED", "-DJIFF_AMX=EMULATED", f"-DPython_EXECUTABLE={sys.executable}", "-DJIFF_BUILD_LIBRARY=ON",
         "-DJIFF_BUILD_STATIC=OFF", *engine_options(),
         f"-DJIFF_PYTHON_OUTPUT_DIR={package}",
     )  # fmt: skip
@@ -66,6 +69,15 @@ def test_kernels_as_on_an_rtx_2080_ti(emulated_package: Path, path: Path) -> Non
 def test_kernels_on_a_gpu_with_more_shared_memory(emulated_package: Path) -> None:
     output = run_tests(emulated_package, "tests/test_cuda_heads.py", "-k", "fit", JIFF_EMULATED_GPU="90")
     assert " passed" in output
+
+
+@pytest.mark.skipif(
+    "avx512_bf16" not in _core.supported_simd_levels(),
+    reason="the kernel of AMX rounds by an instruction that this processor lacks",
+)
+def test_kernels_of_amx_tiles(emulated_package: Path) -> None:
+    output = run_tests(emulated_package, *AMX_TESTS, "-k", "amx_bf16", JIFF_EMULATED_AMX="1")
+    assert " passed" in output and " skipped" not in output
 
 
 @pytest.mark.parametrize("order", ["reverse", "7"])
