@@ -89,6 +89,25 @@ def test_more_blocks_than_a_plain_surface_takes() -> None:
     compare(noise(fewer(128, 72), 1), coarse_stride=8)
 
 
+def test_more_seeds_than_a_plain_surface_has() -> None:
+    assert len(compare(noise(fewer(48, 40), 0), coarse_stride=1)["faces"]) > 100_000
+
+
+def test_more_uncertain_cells_than_a_plain_surface_has() -> None:
+    """Every cell may hide surface, and all of them are looked into; a ball is found among them."""
+    values = (0.49 * noise(64, 1)).astype(np.float32)
+    x, y, z = grid(64)
+    values[x**2 + y**2 + z**2 < 0.1] = 1
+    found = compare(values, coarse_stride=4, uncertain_band=0.5)
+    assert found["num_queries_asked"] > 200_000
+    assert len(found["faces"]) > 100
+
+
+@pytest.mark.parametrize("resolution", [33, 50])
+def test_a_coarse_grid_that_reaches_beyond_the_lattice(resolution: int) -> None:
+    compare(balls(resolution), coarse_stride=8)
+
+
 def test_nan_is_an_error_that_names_the_point() -> None:
     values = balls(32)
     values[16, 16, :] = np.nan  # coarse points are asked on the host

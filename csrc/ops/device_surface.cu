@@ -10,7 +10,9 @@
 #include "ops/device_algorithms.cuh"
 #include "ops/device_lattice.cuh"
 #include "ops/device_mesh.h"
+#include "ops/device_seeds.h"
 #include "ops/device_surface.h"
+#include "ops/device_waves.cuh"
 #include "ops/sparse_lattice.h"
 #include "ops/surface_seeds.h"
 
@@ -18,72 +20,14 @@ namespace jiff::cuda {
 namespace {
 
 constexpr const char* kStage = "extract";
-constexpr int kThreads = 256;
-constexpr int kStridedBlocks = 256;  // of kernels whose number of items only the device knows
-constexpr int kWavesAtOnce = 4;      // that the host enqueues before it looks whether there is another
+constexpr int kWavesAtOnce = 4;  // that the host enqueues before it looks whether there is another
 constexpr std::int64_t kLeastCellsOfWave = 1 << 14;  // that there is room for
+constexpr std::int64_t kCellsPerSquare = 32;         // of the coarse grid, for the same
 constexpr int kPointsPerCell = 4;                    // that a wave asks for at most: most are known already
-constexpr std::uint32_t kNoPoint = ~std::uint32_t{0};
 
 struct CrossedFaces {
     std::uint8_t of_corners[256];
 };
-
-// The wave that is under way, in device memory.
-struct Wave {
-    std::int64_t num_points, num_asked;  // of this wave, and of all
-    std::int32_t num_cells;
-    std::int32_t has_overflowed;  // there was no room for one: nothing was done since
-};
-
-// What the last wave found becomes the present one.
-__global__ void begin_wave(WaveCounts* counts, Wave* wave, std::int64_t max_cells, std::int64_t max_points) {
-    if (counts->num_cells > max_cells || counts->num_points > max_points) wave->has_overflowed = 1;
-    const bool is_there = wave->has_overflowed == 0;
-    wave->num_cells = is_there ? counts->num_cells : 0;
-    wave->num_points = is_there ? counts->num_points : 0;
-    wave->num_asked += wave->num_points;
-    counts->num_cells = counts->num_points = 0;
-}
-
-__global__ void make_blocks_of_points(LatticeView lattice, const std::uint32_t* points,
-                                      std::int64_t num_points) {
-    const std::int64_t i = global_thread();
-    if (i >= num_points) return;
-    const std::uint32_t p = points[i];
-    lattice.make_block(lattice.place(packed_x(p), packed_y(p), packed_z(p)));
-}
-
-__device__ void set_known_point(const LatticeView& lattice, std::uint32_t point, float value) {
-    const int x = packed_x(point), y = packed_y(point), z = packed_z(point);
-    LatticeBlock* block = lattice.block(x, y, z);
-    if (!block) return;
-    atomicOr(block->requested + z % kBlockSide, static_cast<Word>(LatticeView::bit(x, y)));
-    lattice.set_value(*block, x, y, z, value);
-    if (isnan(value)) atomicMin(&lattice.counts->nan_point, point);
-}
-
-__global__ void set_known_points(LatticeView lattice, const std::uint32_t* points, const float* values,
-                                 std::int64_t num_points) {
-    const std::int64_t i = global_thread();
-    if (i < num_points) set_known_point(lattice, points[i], values[i]);
-}
-
-// The same for the points of a wave.
-__global__ void set_wave_points(LatticeView lattice, const std::uint32_t* points, const float* values,
-                                const Wave* wave) {
-    const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
-    for (std::int64_t i = global_thread(); i < wave->num_points; i += step)
-        set_known_point(lattice, points[i], values[i]);
-}
-
-__global__ void enter_seeds(LatticeView lattice, const std::uint32_t* seeds, std::int64_t num_seeds,
-                            std::uint32_t* wave) {
-    const std::int64_t i = global_thread();
-    if (i >= num_seeds) return;
-    const int x = packed_x(seeds[i]), y = packed_y(seeds[i]), z = packed_z(seeds[i]);
-    if (lattice.enter_cell(x, y, z)) wave[atomicAdd(&lattice.counts->num_cells, 1)] = seeds[i];
-}
 
 // Calls with each cell behind a crossed face of a cell.
 template <typename Visit>
@@ -105,8 +49,7 @@ __device__ void for_each_neighbor(const LatticeView& lattice, std::uint32_t pack
 __global__ void follow_faces(LatticeView lattice, const std::uint32_t* cells, const Wave* wave,
                              const __grid_constant__ CrossedFaces crossed, std::uint32_t* next,
                              std::int64_t max_cells) {
-    const std::int64_t stride = std::int64_t{gridDim.x} * blockDim.x;
-    for (std::int64_t i = global_thread(); i < wave->num_cells; i += stride) {
+    for (std::int64_t i = global_thread(); i < wave->num_cells; i += strided_step()) {
         for_each_neighbor(lattice, cells[i], crossed, [&](int x, int y, int z) {
             if (!lattice.enter_cell(x, y, z)) return;
             const std::int64_t at = atomicAdd(&lattice.counts->num_cells, 1);
@@ -118,70 +61,16 @@ __global__ void follow_faces(LatticeView lattice, const std::uint32_t* cells, co
 // Blocks of the cells behind every crossed face.
 __global__ void make_blocks_of_neighbors(LatticeView lattice, const std::uint32_t* cells, const Wave* wave,
                                          const __grid_constant__ CrossedFaces crossed) {
-    const std::int64_t stride = std::int64_t{gridDim.x} * blockDim.x;
-    for (std::int64_t i = global_thread(); i < wave->num_cells; i += stride) {
+    for (std::int64_t i = global_thread(); i < wave->num_cells; i += strided_step()) {
         for_each_neighbor(lattice, cells[i], crossed,
                           [&](int x, int y, int z) { lattice.make_block(lattice.place(x, y, z)); });
     }
-}
-
-// Blocks of all corners of the cells of the next wave.
-__global__ void make_blocks_of_cells(LatticeView lattice, const std::uint32_t* cells,
-                                     std::int64_t max_cells) {
-    const std::int64_t num_cells = min(std::int64_t{lattice.counts->num_cells}, max_cells);
-    const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
-    for (std::int64_t i = global_thread(); i < num_cells; i += step) {
-        const int x = packed_x(cells[i]), y = packed_y(cells[i]), z = packed_z(cells[i]);
-        for (int c = 0; c < 8; ++c)
-            lattice.make_block(lattice.place(x + (c & 1), y + (c >> 1 & 1), z + (c >> 2)));
-    }
-}
-
-// Asks for the corners of the cells of the next wave.
-__global__ void request_corners(LatticeView lattice, const std::uint32_t* cells, std::int64_t max_cells,
-                                std::uint32_t* points, std::int64_t max_points) {
-    const std::int64_t num_cells = min(std::int64_t{lattice.counts->num_cells}, max_cells);
-    const std::int64_t step = std::int64_t{gridDim.x} * blockDim.x;
-    for (std::int64_t i = global_thread(); i < num_cells; i += step) {
-        for (int c = 0; c < 8; ++c) {
-            const int x = packed_x(cells[i]) + (c & 1), y = packed_y(cells[i]) + (c >> 1 & 1),
-                      z = packed_z(cells[i]) + (c >> 2);
-            if (max(x, max(y, z)) >= lattice.resolution) continue;
-            LatticeBlock* block = lattice.block(x, y, z);
-            if (!block) continue;
-            const Word mask = LatticeView::bit(x, y);
-            if ((atomicOr(block->requested + z % kBlockSide, mask) & mask) != 0) continue;
-            const int stride = lattice.coarse_stride;
-            if (((x | y | z) & (stride - 1)) == 0) {
-                const std::int64_t side = lattice.num_coarse_points;
-                lattice.set_value(
-                    *block, x, y, z,
-                    lattice.coarse_values[(z / stride * side + y / stride) * side + x / stride]);
-            } else {
-                const std::int64_t at = atomicAdd(&lattice.counts->num_points, 1);
-                if (at < max_points) points[at] = pack_point(x, y, z);
-            }
-        }
-    }
-}
-
-__device__ void view_of_point(std::uint32_t packed, int resolution, float* point) {
-    const float step = 2.0f / static_cast<float>(resolution);
-    point[0] = -1.0f + step * static_cast<float>(packed_x(packed));
-    point[1] = -1.0f + step * static_cast<float>(packed_y(packed));
-    point[2] = -1.0f + step * static_cast<float>(packed_z(packed));
 }
 
 __global__ void view_of_packed(const std::uint32_t* packed, std::int64_t num_points, int resolution,
                                float* points) {
     const std::int64_t i = global_thread();
     if (i < num_points) view_of_point(packed[i], resolution, points + 3 * i);
-}
-
-__global__ void view_of_wave(const std::uint32_t* packed, const Wave* wave, int resolution, float* points) {
-    const std::int64_t stride = std::int64_t{gridDim.x} * blockDim.x;
-    for (std::int64_t i = global_thread(); i < wave->num_points; i += stride)
-        view_of_point(packed[i], resolution, points + 3 * i);
 }
 
 __global__ void view_of_lattice(const float* lattice, std::int64_t num_values, int resolution, float* view) {
@@ -230,90 +119,69 @@ __global__ void count_ideal(LatticeView lattice, std::int32_t num_blocks, std::i
 
 class Follower {
   public:
-    Follower(const DeviceFunction& occupancy, const ExtractionOptions& options, const SparseLattice& coarse,
-             const Stream& stream, const ProgressCallback& progress)
+    Follower(const DeviceFunction& occupancy, const ExtractionOptions& options, const Stream& stream,
+             const ProgressCallback& progress)
         : occupancy_(occupancy), options_(options), stream_(stream), progress_(progress), counts_(1, stream) {
         const int side = options.resolution / kBlockSide + 1;
         num_places_ = std::int64_t{side} * side * side;
-        open_ = Buffer<std::uint64_t>(coarse.open_columns(), stream);
-        coarse_values_ = Buffer<float>(coarse.coarse_values(), stream);
-        for (const auto& known : coarse.known_points()) {
-            known_points_.push_back(known.packed);
-            known_values_.push_back(known.value);
-        }
+        const std::vector<std::uint64_t> open = open_columns(options.resolution, options.columns);
+        open_ = Buffer<std::uint64_t>(open, stream);
+        stream.synchronize();  // `open` was read
         for (int corners = 0; corners < 256; ++corners)
             crossed_.of_corners[corners] = crossed_faces()[corners];
-        view_ = {options.resolution,
-                 side,
-                 0,
-                 options.iso,
-                 nullptr,
-                 nullptr,
-                 open_.data(),
-                 coarse.coarse_stride(),
-                 coarse.num_coarse_cells() + 1,
-                 coarse_values_.data(),
-                 counts_.data()};
+        view_.resolution = options.resolution;
+        view_.num_blocks_along_side = side;
+        view_.iso = options.iso;
+        view_.open = open_.data();
+        view_.coarse_stride = coarse_stride(options);
+        view_.counts = counts_.data();
         // Twice what a surface takes that crosses each column of blocks twice.
         capacity_ = static_cast<std::int32_t>(std::min<std::int64_t>(num_places_, 4L * side * side));
         table_ = Buffer<std::int32_t>(num_places_, stream);
         view_.table = table_.data();
     }
 
-    void run(const std::vector<LatticePoint>& seeds, DeviceSurface& surface) {
-        std::vector<std::uint32_t> packed;
-        for (const LatticePoint& seed : seeds) packed.push_back(pack_point(seed.x, seed.y, seed.z));
-        while (!follow(packed, surface)) {
+    void run(DeviceSurface& surface) {
+        while (!follow(surface)) {
             capacity_ = static_cast<std::int32_t>(std::min<std::int64_t>(num_places_, 4L * capacity_));
-            room_of_waves_ *= 4;
+            room_ *= 4;
         }
         count_queries(surface);
         mesh_lattice(view_, num_places_, surface, stream_);
     }
 
   private:
-    // False: there was too little room for blocks or a wave.
-    bool follow(const std::vector<std::uint32_t>& seeds, DeviceSurface& surface) {
+    // False: there was too little room for blocks, seeds or a wave.
+    bool follow(DeviceSurface& surface) {
         start();
-        const auto num_seeds = static_cast<std::int64_t>(seeds.size());
-        const std::int64_t max_cells = std::max(kLeastCellsOfWave, 8 * num_seeds) * room_of_waves_;
-        const std::int64_t max_points = kPointsPerCell * max_cells;
-        Buffer<std::uint32_t> cells(max_cells, stream_), next(max_cells, stream_),
-            points(max_points, stream_);
-        Buffer<float> view_points(3 * max_points, stream_), values(max_points, stream_);
-        Buffer<Wave> wave(1, stream_);
-        wave.fill_bytes(0);
-        if (num_seeds > 0) {
-            const Buffer<std::uint32_t> given(seeds, stream_);
-            launch(make_blocks_of_points, grid_over(num_seeds), stream_, view_, given.data(), num_seeds);
-            launch(enter_seeds, grid_over(num_seeds), stream_, view_, given.data(), num_seeds, cells.data());
-            stream_.synchronize();  // `seeds` were read
-        }
-        const Grid grid{kStridedBlocks, kThreads};
+        SeedSearch search(options_, room_, stream_);
+        view_.num_coarse_points = search.num_coarse_points();
+        view_.coarse_values = search.coarse_values();
+        const std::int64_t square = std::int64_t{view_.num_coarse_points} * view_.num_coarse_points;
+        const std::int64_t max_cells = std::max(kLeastCellsOfWave, kCellsPerSquare * square) * room_;
+        Buffer<std::uint32_t> cells(max_cells, stream_), next(max_cells, stream_);
+        Asking asking(occupancy_, std::max(search.max_points(), kPointsPerCell * max_cells), stream_);
+        search.enqueue(view_, asking, cells.data(), max_cells);
+
         float fraction = 0.5f;
+        report(progress_, kStage, fraction);
         for (;;) {
             for (int i = 0; i < kWavesAtOnce; ++i) {
-                launch(make_blocks_of_cells, grid, stream_, view_, cells.data(), max_cells);
-                launch(request_corners, grid, stream_, view_, cells.data(), max_cells, points.data(),
-                       max_points);
-                launch(begin_wave, {1, 1}, stream_, counts_.data(), wave.data(), max_cells, max_points);
-                launch(view_of_wave, grid, stream_, points.data(), wave.data(), options_.resolution,
-                       view_points.data());
-                occupancy_(view_points.data(), max_points, &wave.data()->num_points, values.data(), stream_);
-                launch(set_wave_points, grid, stream_, view_, points.data(), values.data(), wave.data());
-                launch(make_blocks_of_neighbors, grid, stream_, view_, cells.data(), wave.data(), crossed_);
-                launch(follow_faces, grid, stream_, view_, cells.data(), wave.data(), crossed_, next.data(),
-                       max_cells);
+                asking.ask_for_cells(view_, cells.data(), max_cells);
+                launch(make_blocks_of_neighbors, kStridedGrid, stream_, view_, cells.data(), asking.wave(),
+                       crossed_);
+                launch(follow_faces, kStridedGrid, stream_, view_, cells.data(), asking.wave(), crossed_,
+                       next.data(), max_cells);
                 std::swap(cells, next);
             }
             const WaveCounts counts = counts_.to_host()[0];
-            const Wave last = wave.to_host()[0];
+            const Wave last = asking.wave_on_host();
             num_blocks_ = counts.num_blocks;
-            if (counts.num_blocks > capacity_ || last.has_overflowed != 0) return false;
             if (counts.nan_point != kNoPoint) fail_on_nan(counts.nan_point);
+            if (counts.num_blocks > capacity_ || last.has_overflowed != 0) return false;
             if (counts.num_cells == 0) {
-                surface.num_queries_asked += last.num_asked;
-                return true;
+                surface.num_queries_asked = last.num_asked;
+                return !search.has_overflowed();
             }
             fraction += (0.95f - fraction) * 0.25f;  // how many waves there are is not known before
             report(progress_, kStage, fraction);
@@ -329,13 +197,6 @@ class Follower {
         static_assert(kNoBlock == -1, "fill_bytes writes it");
         counts_.fill_bytes(0);
         set_bytes(&counts_.data()->nan_point, 0xff, sizeof(std::uint32_t), stream_);
-        const auto num_known = static_cast<std::int64_t>(known_points_.size());
-        if (num_known == 0) return;
-        const Buffer<std::uint32_t> points(known_points_, stream_);
-        const Buffer<float> values(known_values_, stream_);
-        launch(make_blocks_of_points, grid_over(num_known), stream_, view_, points.data(), num_known);
-        launch(set_known_points, grid_over(num_known), stream_, view_, points.data(), values.data(),
-               num_known);
     }
 
     void count_queries(DeviceSurface& surface) const {
@@ -350,16 +211,13 @@ class Follower {
     const ExtractionOptions& options_;
     const Stream& stream_;
     const ProgressCallback& progress_;
-    std::int64_t num_places_ = 0, room_of_waves_ = 1;
+    std::int64_t num_places_ = 0, room_ = 1;
     std::int32_t capacity_ = 0, num_blocks_ = 0;
-    std::vector<std::uint32_t> known_points_;
-    std::vector<float> known_values_;
     CrossedFaces crossed_{};
     Buffer<WaveCounts> counts_;
     Buffer<std::int32_t> table_;
     Buffer<LatticeBlock> blocks_;
     Buffer<std::uint64_t> open_;
-    Buffer<float> coarse_values_;
     LatticeView view_{};
 };
 
@@ -417,14 +275,7 @@ DeviceSurface extract_surface(const DeviceFunction& occupancy, const ExtractionO
     }
     report(progress, kStage, 0.0f);
     DeviceSurface surface;
-    const LatticeField field = host_field(occupancy, options.resolution, stream);
-    const LatticeField counted = [&](const LatticePoint* points, std::int64_t num_points, float* values) {
-        surface.num_queries_asked += num_points;
-        field(points, num_points, values);
-    };
-    SparseLattice coarse(options.resolution, options.iso, options.columns);
-    const std::vector<LatticePoint> seeds = find_surface_seeds(counted, options, progress, coarse);
-    Follower(occupancy, options, coarse, stream, progress).run(seeds, surface);
+    Follower(occupancy, options, stream, progress).run(surface);
     report(progress, kStage, 1.0f);
     return surface;
 }

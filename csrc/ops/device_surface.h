@@ -28,9 +28,9 @@ struct DeviceSurface {
 };
 
 // As jiff::extract_surface, of the first answer of `occupancy`, which gives one: the same cells, so for the
-// same values the same mesh. Seeds are sought on the host with the device's answers, then the surface is
-// followed on the device, several waves for each wait of the host. Throws as extract_surface,
-// kInvalidArgument where dense or num_secant_steps are set (the host's extraction takes them), kDevice.
+// same values the same mesh. Seeds are sought and the surface is followed on the device, several waves for
+// each wait of the host. Throws as extract_surface, kInvalidArgument where dense or num_secant_steps are set
+// (the host's extraction takes them), kDevice.
 DeviceSurface extract_surface(const DeviceFunction& occupancy, const ExtractionOptions& options,
                               const Stream& stream, const ProgressCallback& progress = {});
 

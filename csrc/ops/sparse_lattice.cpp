@@ -38,18 +38,27 @@ std::int64_t num_bits(std::uint64_t word) { return static_cast<std::int64_t>(std
 
 }  // namespace
 
-SparseLattice::SparseLattice(int resolution, float iso, const std::vector<std::uint8_t>& columns)
-    : resolution_(resolution), iso_(iso), num_blocks_along_side_(resolution / kSide + 1) {
-    const auto num = static_cast<std::size_t>(num_blocks_along_side_);
-    table_.resize(num * num * num, nullptr);
-    open_.resize(num * num, 0);
+std::vector<std::uint64_t> open_columns(int resolution, const std::vector<std::uint8_t>& columns) {
+    const auto num = static_cast<std::size_t>(resolution / kBlockSide + 1);
+    std::vector<std::uint64_t> words(num * num, 0);
     const std::vector<std::uint8_t> all_open(columns.empty() ? resolution + 1 : 0, 1);
     for (int y = 1; y < resolution; ++y) {
         const std::uint8_t* row =
             columns.empty() ? all_open.data() : &columns[std::size_t(y) * (resolution + 1)];
-        std::uint64_t* open = &open_[(y / kSide) * num];
-        for (int x = 1; x < resolution; ++x) open[x / kSide] |= std::uint64_t{row[x] != 0} << bit_index(x, y);
+        std::uint64_t* open = &words[(y / kBlockSide) * num];
+        for (int x = 1; x < resolution; ++x)
+            open[x / kBlockSide] |= std::uint64_t{row[x] != 0} << bit_in_slice(x, y);
     }
+    return words;
+}
+
+SparseLattice::SparseLattice(int resolution, float iso, const std::vector<std::uint8_t>& columns)
+    : resolution_(resolution),
+      iso_(iso),
+      num_blocks_along_side_(resolution / kSide + 1),
+      open_(jiff::open_columns(resolution, columns)) {
+    const auto num = static_cast<std::size_t>(num_blocks_along_side_);
+    table_.resize(num * num * num, nullptr);
 }
 
 SparseLattice::Slices SparseLattice::fixed_points(const LatticePoint& origin) const {
@@ -243,22 +252,6 @@ std::int64_t SparseLattice::count_points_of_cells() const {
         }
     }
     return count;
-}
-
-std::vector<SparseLattice::KnownPoint> SparseLattice::known_points() const {
-    std::vector<KnownPoint> known;
-    for (const Block& block : blocks_) {
-        const Slices fixed = fixed_points(block.origin);
-        for (int z = 0; z < kSide; ++z) {
-            for (std::uint64_t rest = block.requested[z] & ~fixed[z]; rest != 0; rest &= rest - 1) {
-                const int bit = __builtin_ctzll(rest);
-                known.push_back({pack_point(block.origin.x + bit % kSide, block.origin.y + bit / kSide,
-                                            block.origin.z + z),
-                                 block.values[static_cast<std::size_t>(z) * kSide * kSide + bit]});
-            }
-        }
-    }
-    return known;
 }
 
 std::vector<const SparseLattice::Block*> SparseLattice::blocks_with_cells() const {

@@ -14,6 +14,10 @@
 
 namespace jiff {
 
+// A word for each block of columns, [y][x]: bit 8 y + x where one may hold surface. `columns` as in
+// ExtractionOptions.
+std::vector<std::uint64_t> open_columns(int resolution, const std::vector<std::uint8_t>& columns);
+
 class SparseLattice {
   public:
     static constexpr int kSide = kBlockSide;  // of a block, in points
@@ -70,18 +74,7 @@ class SparseLattice {
     // The distinct points of the entered cells, fixed ones aside.
     std::int64_t count_points_of_cells() const;
 
-    struct KnownPoint {
-        std::uint32_t packed;  // as pack_point
-        float value;
-    };
-    // What was evaluated beside the coarse grid, or taken from it.
-    std::vector<KnownPoint> known_points() const;
-    int coarse_stride() const { return coarse_stride_; }
-    const std::vector<float>& coarse_values() const {
-        return coarse_values_;
-    }  // [z][y][x], num_coarse_cells + 1
-    // A word for each block of columns, [y][x]: bit 8 y + x where one may hold surface.
-    const std::vector<std::uint64_t>& open_columns() const { return open_; }
+    const std::vector<float>& coarse_values() const { return coarse_values_; }  // [z][y][x]
 
     // All blocks that have entered cells, by (z, y, x).
     std::vector<const Block*> blocks_with_cells() const;

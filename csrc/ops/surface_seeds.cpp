@@ -7,23 +7,14 @@
 
 #include "core/status.h"
 #include "ops/marching_cubes.h"
+#include "ops/seed_rules.h"
 
 namespace jiff {
 namespace {
 
 constexpr const char* kStage = "extract";
-// How far from iso a hidden crossing is sought, in parts of the difference between a cell's corners. On
-// the fields of trained networks smaller values miss pieces one column wide and larger ones find no more.
-constexpr float kReachOfSlope = 0.6f;
 constexpr int kMinResolution = 2, kMaxResolution = SparseLattice::kMaxResolution;
 constexpr int kMaxSecantSteps = 32;
-
-// A 32nd of the side: about the width of a forearm in a frame that holds a person.
-int automatic_stride(int resolution) {
-    int stride = 1;
-    while (stride * 64 <= resolution) stride *= 2;
-    return stride;
-}
 
 // A stretch of a lattice line whose ends lie on different sides of the surface.
 struct Bracket {
@@ -52,27 +43,18 @@ class SeedSearch {
                            [&](float value) { return is_inside(value) != is_inside(corners[0]); });
     }
 
-    // Whether a cell could hold surface that its corners do not show: some corner is close to iso, both in
-    // itself and for the slope that the corners show. A soft field is close to iso far from its surface,
-    // but there its slope is small too. Half the stride hides half as much. `explained` has a bit for each
-    // corner that does not count.
+    // Half the stride hides half as much.
     bool is_uncertain(const std::array<float, 8>& corners, int stride, int coarse_stride,
                       int explained = 0) const {
-        float nearest = std::numeric_limits<float>::infinity();
-        for (int c = 0; c < 8; ++c) {
-            if ((explained >> c & 1) == 0) nearest = std::min(nearest, std::abs(corners[c] - options_.iso));
-        }
-        const auto [lowest, highest] = std::minmax_element(corners.begin(), corners.end());
         const float band =
             options_.uncertain_band * static_cast<float>(stride) / static_cast<float>(coarse_stride);
-        return nearest <= std::min(band, kReachOfSlope * (*highest - *lowest));
+        return may_hide_surface(corners.data(), options_.iso, band, explained);
     }
 
     // Crossed cells of the finest level: one for each crossed edge of the coarse grid, found by halving the
     // edge, and the same for the crossed edges that show up when uncertain cells are halved.
     std::vector<LatticePoint> find_seeds() {
-        const int coarse =
-            options_.coarse_stride ? options_.coarse_stride : automatic_stride(options_.resolution);
+        const int coarse = coarse_stride(options_);
         lattice_.evaluate_coarse(field_, coarse);
         report(progress_, kStage, 0.2f);
         std::vector<Bracket> brackets = crossed_coarse_edges(coarse);
@@ -237,6 +219,13 @@ std::array<std::uint8_t, 256> make_crossed_faces() {
 }
 
 }  // namespace
+
+int coarse_stride(const ExtractionOptions& options) {
+    if (options.coarse_stride != 0) return options.coarse_stride;
+    int stride = 1;
+    while (stride * 64 <= options.resolution) stride *= 2;
+    return stride;
+}
 
 void check_extraction_options(const ExtractionOptions& o) {
     const auto fail = [](const std::string& message) { throw Error(ErrorCode::kInvalidArgument, message); };

@@ -15,6 +15,10 @@ namespace jiff {
 // Throws Error(kInvalidArgument) on options that cannot be used.
 void check_extraction_options(const ExtractionOptions& options);
 
+// The options', or where they leave it open a 32nd of the side: about the width of a forearm in a frame that
+// holds a person.
+int coarse_stride(const ExtractionOptions& options);
+
 inline LatticePoint moved(LatticePoint point, int axis, int distance) {
     (axis == 0 ? point.x : axis == 1 ? point.y : point.z) += distance;
     return point;
