@@ -25,6 +25,20 @@ void fetch(FloatArray& to, const cuda::Buffer<float>& from, const cuda::Stream& 
     stream.synchronize();
 }
 
+// What other packages wrote, on whatever stream.
+void copy_from_gpu(std::uintptr_t pointer, py::array to) {
+    if (!to.writeable() || (to.flags() & py::array::c_style) == 0)
+        throw Error(ErrorCode::kInvalidArgument, "the array to copy to must be contiguous and writable");
+    void* host = to.mutable_data();
+    const std::size_t num_bytes = to.nbytes();
+    const py::gil_scoped_release release;
+    cuda::require_device();
+    cuda::wait_for_device();
+    const cuda::Stream stream;
+    cuda::copy_to_host(host, reinterpret_cast<const void*>(pointer), num_bytes, stream);
+    stream.synchronize();
+}
+
 FloatArray sample_features(const py::array& map, const py::array& xy) {
     const auto planes = checked_array<float>(map, {1, -1, -1, -1}, "map");
     const auto points = checked_array<float>(xy, {-1, 2}, "xy");
@@ -94,6 +108,8 @@ FloatArray warp(const py::array& image, const std::array<double, 4>& box, int wi
 }  // namespace
 
 void bind_cuda_ops(py::module_& module) {
+    module.def("copy_from_gpu", &copy_from_gpu, py::arg("pointer"), py::arg("to"),
+               "Waits for the GPU, then fills the array from an address in its memory.");
     module.def("cuda_sample_features", &sample_features, py::arg("map"), py::arg("xy"));
     module.def("cuda_farthest_point_sampling", &farthest_points, py::arg("points"), py::arg("num_samples"));
     module.def("cuda_pool_voxels", &pool_voxels, py::arg("voxels"), py::arg("codes"), py::arg("num_voxels"),

@@ -8,6 +8,9 @@
 #include "core/cpu_features.h"
 #include "images.h"
 #include "pipeline/reconstruction.h"
+#if defined(JIFF_HAVE_CUDA)
+#include "pipeline/mesh_on_device.h"
+#endif
 #include "python_engine.h"
 
 namespace py = pybind11;
@@ -118,6 +121,34 @@ void bind_face_result(py::module_& module) {
         });
 }
 
+// Arrays in device memory: the address and the shape of each.
+#if defined(JIFF_HAVE_CUDA)
+using DeviceRows = std::pair<std::uintptr_t, std::array<std::int64_t, 2>>;
+
+template <typename T>
+DeviceRows device_rows(const cuda::Buffer<T>& values, std::int64_t num_rows) {
+    return {reinterpret_cast<std::uintptr_t>(values.data()), {num_rows, 3}};
+}
+
+void bind_mesh_on_device(py::module_& module) {
+    py::class_<MeshOnDevice, std::shared_ptr<MeshOnDevice>>(module, "MeshOnDevice")
+        .def_property_readonly(
+            "vertices",
+            [](const MeshOnDevice& self) { return device_rows(self.vertices, self.num_vertices); })
+        .def_property_readonly(
+            "faces", [](const MeshOnDevice& self) { return device_rows(self.faces, self.num_faces); })
+        .def_property_readonly(
+            "colors", [](const MeshOnDevice& self) { return device_rows(self.colors, self.num_vertices); });
+}
+
+py::object mesh_on_device(const Reconstruction& self) {
+    return py::cast(std::const_pointer_cast<MeshOnDevice>(self.mesh_on_device));
+}
+#else
+void bind_mesh_on_device(py::module_&) {}
+py::none mesh_on_device(const Reconstruction&) { return {}; }
+#endif
+
 void bind_result(py::module_& module) {
     py::class_<Reconstruction>(module, "Reconstruction")
         .def_property_readonly(
@@ -153,7 +184,8 @@ void bind_result(py::module_& module) {
         .def_readonly("face", &Reconstruction::face)
         .def_readonly("num_queries_asked", &Reconstruction::num_queries_asked)
         .def_readonly("num_queries_ideal", &Reconstruction::num_queries_ideal)
-        .def_readonly("warnings", &Reconstruction::warnings);
+        .def_readonly("warnings", &Reconstruction::warnings)
+        .def_property_readonly("mesh_on_device", &mesh_on_device);
 }
 
 }  // namespace
@@ -168,6 +200,7 @@ void bind_pipeline(py::module_& module) {
         .def_readwrite("dense", &ReconstructOptions::dense)
         .def_readwrite("silhouette_dilation_px", &ReconstructOptions::silhouette_dilation_px)
         .def_readwrite("use_face", &ReconstructOptions::use_face)
+        .def_readwrite("keep_on_device", &ReconstructOptions::keep_on_device)
         .def_property(
             "face_by_distance",
             [](const ReconstructOptions& self) { return self.face_blend == FaceBlend::kDistance; },
@@ -175,6 +208,7 @@ void bind_pipeline(py::module_& module) {
                 self.face_blend = by_distance ? FaceBlend::kDistance : FaceBlend::kRegion;
             });
     bind_face_result(module);
+    bind_mesh_on_device(module);
     bind_result(module);
     py::class_<Reconstructor>(module, "Reconstructor")
         .def(py::init(&make_reconstructor), py::arg("bundle"), py::arg("engine"),

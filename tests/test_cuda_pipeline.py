@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from PIL import Image
 
 import jiffsdk
 from gpu import EMULATED, fewer, needs_gpu
-from jiffsdk import engines
+from jiffsdk import _core, engines
 from jiffsdk.engines import Engine, Graph
 from jiffsdk.engines.device_array import DeviceArray
 from synthetic_bundle import write_bundle
@@ -144,6 +145,69 @@ def test_what_stays_on_the_gpu_is_what_would_be_copied(tmp_path: Path) -> None:
     assert np.array_equal(kept.faces, copied.faces)
     assert np.array_equal(kept.colors, copied.colors)
     assert kept.size_m == copied.size_m
+
+
+class ArrayOnGpu:
+    """What other packages have: an array that the GPU alone can read, with its strides."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self._values = values
+        data = (values.ctypes.data, False)
+        self.__cuda_array_interface__ = {
+            "shape": values.shape, "typestr": values.dtype.str, "data": data, "version": 3,
+            "strides": values.strides,
+        }  # fmt: skip
+
+
+def framed_person() -> np.ndarray:
+    photo = np.random.default_rng(1).integers(0, 256, (200, 100, 4), dtype=np.uint8)
+    photo[..., 3] = 0
+    photo[20:180, 30:70, 3] = 255
+    return photo
+
+
+def read_gpu(array: DeviceArray) -> np.ndarray:
+    values = np.empty(array.shape, array.dtype)
+    _core.copy_from_gpu(array.pointer, values)
+    return values
+
+
+@pytest.mark.skipif(not EMULATED, reason="needs the emulated GPU, whose memory is the host's")
+def test_images_and_masks_may_lie_on_the_gpu(tmp_path: Path) -> None:
+    photo = framed_person()
+    on_gpu = jiffsdk.Reconstructor(write_bundle(tmp_path), ENGINE, device="cuda")
+    options = jiffsdk.ReconstructionOptions(resolution=32)
+    expected = on_gpu(photo, options=options)
+    rgb, mask = np.ascontiguousarray(photo[..., :3]), np.ascontiguousarray(photo[..., 3])
+    for person in (
+        on_gpu(ArrayOnGpu(photo), options=options),
+        on_gpu(ArrayOnGpu(rgb), ArrayOnGpu(mask / np.float32(255)), options=options),
+        on_gpu(rgb, ArrayOnGpu(mask > 0), options=options),
+    ):
+        assert np.array_equal(person.vertices, expected.vertices)
+        assert np.array_equal(person.colors, expected.colors)
+    with pytest.raises(jiffsdk.ImageError, match=r"must be contiguous, got strides .*; make it contiguous"):
+        on_gpu(ArrayOnGpu(photo[..., :3]))
+
+
+def test_the_mesh_may_stay_on_the_gpu(tmp_path: Path) -> None:
+    on_gpu = jiffsdk.Reconstructor(write_bundle(tmp_path), ENGINE, device="cuda")
+    person = on_gpu(framed_person(), options=jiffsdk.ReconstructionOptions(32, keep_on_device=True))
+    mesh = person.device_mesh
+    assert mesh is not None
+    colors = mesh.colors  # keeps all of the mesh alive
+    expected = person.vertices.copy(), person.faces.copy(), person.colors.copy()
+    for array, values in zip((mesh.vertices, mesh.faces, colors), expected, strict=True):
+        assert np.array_equal(read_gpu(array), values)
+        assert array.__cuda_array_interface__["typestr"] == values.dtype.str
+    del person, mesh, array, on_gpu
+    gc.collect()
+    assert np.array_equal(read_gpu(colors), expected[2])
+
+
+def test_a_mesh_does_not_stay_there_unasked(tmp_path: Path) -> None:
+    on_gpu = jiffsdk.Reconstructor(write_bundle(tmp_path), ENGINE, device="cuda")
+    assert on_gpu(framed_person(), options=jiffsdk.ReconstructionOptions(32)).device_mesh is None
 
 
 @slow

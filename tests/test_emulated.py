@@ -38,7 +38,8 @@ def emulated_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
             link.symlink_to(path)
     run(
         "cmake", "-S", ROOT, "-B", directory / "build", "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
-        "-DJIFF_CUDA=EMULATED", "-DJIFF_AMX=EMULATED", f"-DPython_EXECUTABLE={sys.executable}", "-DJIFF_BUILD_LIBRARY=ON",
+        "-DJIFF_CUDA=EMULATED", "-DJIFF_AMX=EMULATED", f"-DPython_EXECUTABLE={sys.executable}",
+        "-DJIFF_BUILD_LIBRARY=ON",
         "-DJIFF_BUILD_STATIC=OFF", *engine_options(),
         f"-DJIFF_PYTHON_OUTPUT_DIR={package}",
     )  # fmt: skip

@@ -12,6 +12,7 @@ from scipy import ndimage
 from figures import as_bytes, disc, person, photograph
 from jiffsdk import (
     Cancelled,
+    DeviceError,
     EmptySurfaceError,
     FieldError,
     JiffWarning,
@@ -278,3 +279,10 @@ def test_engines_agree(bundle_dir: Path) -> None:
     )
     assert first.mesh.volume == pytest.approx(second.mesh.volume, rel=1e-5)
     assert len(first.vertices) == pytest.approx(len(second.vertices), rel=1e-3)
+
+
+def test_a_mesh_cannot_be_kept_on_a_gpu_that_does_not_make_it(reconstructor: Reconstructor) -> None:
+    mask = disc(100, 100, 50, 50, 30)
+    options = ReconstructionOptions(32, keep_on_device=True)
+    with pytest.raises(DeviceError, match="only where it is made there; take device='cuda'"):
+        reconstructor(photograph(mask), as_bytes(mask), options=options)

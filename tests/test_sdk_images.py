@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jiffsdk import ImageError, MaskError
+from jiffsdk import ImageError, MaskError, _core
+from jiffsdk.engines.device_array import DeviceArray
 from jiffsdk.images import load_mask, load_photo
 
 HEIGHT_PX, WIDTH_PX = 80, 100
@@ -200,3 +201,20 @@ def test_mask_with_a_wrong_range_or_file(tmp_path: Path) -> None:
         load_mask(np.linspace(0, 255, 8000).reshape(80, 100), WIDTH_PX, HEIGHT_PX)
     with pytest.raises(MaskError, match="no file"):
         load_mask(tmp_path / "absent.png", WIDTH_PX, HEIGHT_PX)
+
+
+def test_arrays_of_other_packages_on_the_host(rgb: np.ndarray) -> None:
+    torch = pytest.importorskip("torch")
+    assert np.array_equal(load_photo(torch.from_numpy(rgb)).rgb, rgb)
+    mask = rgb[..., 0] > 128
+    loaded = load_mask(torch.from_numpy(mask), WIDTH_PX, HEIGHT_PX)
+    assert np.array_equal(loaded, load_mask(mask, WIDTH_PX, HEIGHT_PX))
+
+
+@pytest.mark.skipif(hasattr(_core, "copy_from_gpu"), reason="this build reads them")
+def test_arrays_on_a_gpu_need_a_build_with_cuda(rgb: np.ndarray) -> None:
+    on_gpu = DeviceArray(rgb.ctypes.data, rgb.shape, rgb.dtype)
+    with pytest.raises(ImageError, match="an image array lies on a GPU .* no CUDA; copy it to the host"):
+        load_photo(on_gpu)
+    with pytest.raises(MaskError, match="a mask array lies on a GPU"):
+        load_mask(on_gpu, 10, 10)

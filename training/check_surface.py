@@ -66,7 +66,8 @@ def main() -> int:
             pictures = sorted(subject.parent.glob("view_*.webp"))
             tasks.append((resolution, pictures[i % len(pictures)]))
     print(
-        "| picture | resolution | triangles | missed, faces (thickness) | rest equal | closed, oriented | asked / ideal |"
+        "| picture | resolution | triangles | missed, faces (thickness) | rest equal | closed, oriented "
+        "| asked / ideal |"
     )
     print("|---|---|---|---|---|---|---|")
     num_bad = 0
@@ -87,9 +88,9 @@ def main() -> int:
             f"{len(component.faces)} ({thickness:.1f})"
             for component, thickness in zip(missed, thicknesses, strict=True)
         )
-        num_faces = len(sparse.mesh.faces)
+        total = len(sparse.mesh.faces)
         tqdm.write(
-            f"| {named} | {resolution} | {num_faces} | {pieces or 'none'} | {equal} | {closed} | {ratio:.2f} |"
+            f"| {named} | {resolution} | {total} | {pieces or 'none'} | {equal} | {closed} | {ratio:.2f} |"
         )
     print(f"{len(tasks) - num_bad} of {len(tasks)} as they should be")
     return 1 if num_bad else 0

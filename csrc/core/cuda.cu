@@ -99,6 +99,8 @@ std::pair<std::int64_t, std::int64_t> memory() {
     return {static_cast<std::int64_t>(free), static_cast<std::int64_t>(total)};
 }
 
+void wait_for_device() { JIFF_CUDA_CHECK(cudaDeviceSynchronize()); }
+
 Stream::Stream() {
     const int device = current_device();
     require_device();

@@ -25,6 +25,9 @@ Device require_device();
 // Bytes free and in all on the current GPU.
 std::pair<std::int64_t, std::int64_t> memory();
 
+// Until all that was enqueued on the current GPU, by whomever, is done.
+void wait_for_device();
+
 // A queue of work on the current device. Waiting is always explicit.
 class Stream {
   public:

@@ -61,6 +61,24 @@ __global__ void blend_each_pixel(const float* outputs, std::int64_t num_outputs,
     for (int channel = 0; channel < 3; ++channel) colors[3 * i + channel] = pixels.blended(inferred, channel);
 }
 
+__global__ void place_vertices(const float* lattice, std::int64_t num_vertices, float resolution, float scale,
+                               float* world) {
+    const std::int64_t i = global_thread();
+    if (i >= num_vertices) return;
+    for (int axis = 0; axis < 3; ++axis) {
+        const float view = -1.0f + 2.0f * lattice[3 * i + axis] / resolution;
+        world[3 * i + axis] = (axis == 1 ? -scale : scale) * view;
+    }
+}
+
+__global__ void turn_faces(const std::int32_t* faces, std::int64_t num_faces, std::int32_t* turned) {
+    const std::int64_t i = global_thread();
+    if (i >= num_faces) return;
+    turned[3 * i] = faces[3 * i];
+    turned[3 * i + 1] = faces[3 * i + 2];
+    turned[3 * i + 2] = faces[3 * i + 1];
+}
+
 }  // namespace
 
 SelectedPoints select_region(const FaceRegion& region, const float* points, std::int64_t num_points,
@@ -98,6 +116,13 @@ void blend_pixels(const float* outputs, std::int64_t num_outputs, const float* f
                   const Stream& stream) {
     launch(blend_each_pixel, grid_over(num_points), stream, outputs, num_outputs, frame, frame_size, points,
            num_points, count, colors);
+}
+
+void world_mesh(const DeviceSurface& surface, int resolution, double size_m, float* vertices,
+                std::int32_t* faces, const Stream& stream) {
+    launch(place_vertices, grid_over(surface.num_vertices), stream, surface.vertices.data(),
+           surface.num_vertices, static_cast<float>(resolution), static_cast<float>(0.5 * size_m), vertices);
+    launch(turn_faces, grid_over(surface.num_faces), stream, surface.faces.data(), surface.num_faces, faces);
 }
 
 }  // namespace jiff::cuda

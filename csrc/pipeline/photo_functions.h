@@ -24,6 +24,8 @@ namespace jiff {
 
 inline constexpr const char* kFineMaps = "fine_color_encoder";  // the name of its maps
 
+struct MeshOnDevice;
+
 // A photograph and the square of it that the encoders see. The pixels must stay.
 struct FramedPhoto {
     ImageView rgb, mask;
@@ -54,6 +56,9 @@ class PhotoFunctions {
     virtual std::vector<std::array<float, 3>> colorize(const Points& view, int frame_px,
                                                        const FaceVolume* face_color,
                                                        const ProgressCallback& progress) = 0;
+
+    // The surface that was extracted and colorized, where it is in the GPU's memory; else null.
+    virtual std::shared_ptr<const MeshOnDevice> mesh_on_device(double /*size_m*/) { return nullptr; }
 
   protected:
     // As frame_image gives it, made once.

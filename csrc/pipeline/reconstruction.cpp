@@ -77,6 +77,7 @@ struct Reconstructor::Parts {
 
     std::unique_ptr<PhotoFunctions> functions(const FramedPhoto& photo) const;
     PersonMask segment(const PhotoView& photo) const;
+    bool is_on_gpu() const;
 };
 
 PersonMask Reconstructor::Parts::segment(const PhotoView& photo) const {
@@ -135,6 +136,14 @@ void Reconstructor::use_gpu([[maybe_unused]] const std::string& precision) {
 #endif
 }
 
+bool Reconstructor::Parts::is_on_gpu() const {
+#if defined(JIFF_HAVE_CUDA)
+    return gpu.has_value();
+#else
+    return false;
+#endif
+}
+
 std::unique_ptr<PhotoFunctions> Reconstructor::Parts::functions(const FramedPhoto& photo) const {
 #if defined(JIFF_HAVE_CUDA)
     if (gpu) return functions_on_device(*gpu, photo);
@@ -147,6 +156,11 @@ Reconstructor::~Reconstructor() = default;
 Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const ReconstructOptions& options,
                                           const ProgressCallback& progress) const {
     check_options(photo, options);
+    if (options.keep_on_device && !parts_->is_on_gpu()) {
+        throw Error(ErrorCode::kDevice,
+                    "the mesh can be kept on the GPU only where it is made there; take device='cuda', or "
+                    "leave the mesh to the host");
+    }
     Reconstruction result;
     Stages stages(progress, result.timings_ms);
 
@@ -223,6 +237,8 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
     stages.start("colorize", 1.0f);
     const FaceVolume* face_color = face && face->color ? &*face->color : nullptr;
     result.mesh.colors = functions->colorize(view, color_px, face_color, stages.inner());
+
+    if (options.keep_on_device) result.mesh_on_device = functions->mesh_on_device(result.size_m);
 
     result.mask = std::move(person.values);
     stages.finish();

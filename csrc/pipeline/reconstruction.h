@@ -17,6 +17,8 @@
 
 namespace jiff {
 
+struct MeshOnDevice;
+
 struct PhotoView {
     const std::uint8_t* rgb = nullptr;  // [height, width, 3], sRGB
     const std::uint8_t* mask = nullptr;  // [height, width], 0 … 255, or null: segment by the bundle's network
@@ -35,6 +37,7 @@ struct ReconstructOptions {
     int silhouette_dilation_px = 8;  // in the frame image; columns outside are empty
     bool use_face = true;            // where the bundle has a face, and the photo too
     FaceBlend face_blend = FaceBlend::kDistance;
+    bool keep_on_device = false;  // the mesh as well where it was made, on a GPU
 };
 
 struct Reconstruction {
@@ -47,6 +50,7 @@ struct Reconstruction {
     std::int64_t num_queries_asked = 0;
     std::int64_t num_queries_ideal = 0;
     std::vector<std::string> warnings;
+    std::shared_ptr<const MeshOnDevice> mesh_on_device;  // null unless it was to be kept
 };
 
 // Throws Error(kDevice), which names the remedy, where no GPU serves or this build has no CUDA.
@@ -70,6 +74,7 @@ class Reconstructor {
 
     // A face that cannot be used is no error: the result says why. Throws Error: kInvalidArgument,
     // kInvalidMask, kNoPerson, kEngine, kInvalidField, kEmptySurface, kCancelled, kDevice.
+    // A mesh is kept on the device only after use_gpu; kDevice else.
     Reconstruction reconstruct(const PhotoView& photo, const ReconstructOptions& options,
                                const ProgressCallback& progress = {}) const;
 

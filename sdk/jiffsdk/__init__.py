@@ -20,12 +20,13 @@ from .errors import (
 from .face import Face, FaceAlignment
 from .options import EngineOptions, ReconstructionOptions
 from .reconstructor import Reconstructor
-from .result import Queries, Reconstruction
+from .result import DeviceMesh, Queries, Reconstruction
 
 __all__ = [
     "BundleError",
     "Cancelled",
     "DeviceError",
+    "DeviceMesh",
     "EmptySurfaceError",
     "EngineError",
     "EngineOptions",

@@ -5,18 +5,29 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Union
+from typing import IO, TYPE_CHECKING, Any, Protocol, Union
 
 import numpy as np
 import numpy.typing as npt
 
-from .errors import ImageError, JiffError, MaskError
+from . import _core
+from .engines.device_array import DeviceArray, on_host
+from .errors import ImageError, JiffError, MaskError, core_errors
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    class ArrayOfOthers(Protocol):
+        """An array of CuPy, PyCUDA, torch or JAX."""
+
+        @property
+        def shape(self) -> Any: ...
+
+
 Bytes = npt.NDArray[np.uint8]
-ImageSource = Union[str, "os.PathLike[str]", bytes, IO[bytes], "Image.Image", npt.NDArray[Any]]
+ImageSource = Union[
+    str, "os.PathLike[str]", bytes, IO[bytes], "Image.Image", npt.NDArray[Any], DeviceArray, "ArrayOfOthers"
+]
 
 LEAST_SIDE_PX = 64
 MOST_PIXELS = 80_000_000
@@ -45,7 +56,8 @@ def load_photo(source: ImageSource) -> Photo:
     ----------
     source : path, bytes, binary file, PIL image or array
         Files of any kind that Pillow reads; EXIF orientation is applied. Arrays have shape (H, W),
-        (H, W, 3) or (H, W, 4) and hold uint8, or floats in [0, 1].
+        (H, W, 3) or (H, W, 4) and hold uint8, or floats in [0, 1]. Those of CuPy, PyCUDA, torch or JAX may
+        lie on the GPU, where this build has CUDA; they are copied to the host once.
 
     Returns
     -------
@@ -56,13 +68,14 @@ def load_photo(source: ImageSource) -> Photo:
     ImageError
         When the source is no image, is damaged, or is smaller than 64 px or larger than 80 megapixels.
     """
-    if isinstance(source, np.ndarray):
-        values = _to_bytes(source, "image", ImageError)
+    array = _array_of(source, "image", ImageError)
+    if array is not None:
+        values = _to_bytes(array, "image", ImageError)
         if values.ndim == 2:
             values = np.repeat(values[..., None], 3, axis=2)
         if values.ndim != 3 or values.shape[2] not in (3, 4):
             raise ImageError(
-                f"an image array must have shape (H, W), (H, W, 3) or (H, W, 4), got {source.shape}"
+                f"an image array must have shape (H, W), (H, W, 3) or (H, W, 4), got {array.shape}"
             )
         _check_size(values.shape[1], values.shape[0], "the image array")
     else:
@@ -84,7 +97,8 @@ def load_mask(source: ImageSource, width_px: int, height_px: int) -> Bytes:
     ----------
     source : path, bytes, binary file, PIL image or array
         Of an image file with transparency the alpha channel counts, of any other its brightness.
-        Arrays have shape (H, W) and hold bool, uint8 (0 … 255, or only 0 and 1), or floats in [0, 1].
+        Arrays have shape (H, W) and hold bool, uint8 (0 … 255, or only 0 and 1), or floats in [0, 1]; they
+        may be those of other packages as in `load_photo`.
     width_px, height_px : int
         Size of the upright photograph.
 
@@ -97,13 +111,14 @@ def load_mask(source: ImageSource, width_px: int, height_px: int) -> Bytes:
     MaskError
         When the mask cannot be read or has another size than the photograph.
     """
-    if isinstance(source, np.ndarray):
-        values = _to_bytes(source, "mask", MaskError)
+    array = _array_of(source, "mask", MaskError)
+    if array is not None:
+        values = _to_bytes(array, "mask", MaskError)
         if values.ndim == 3 and values.shape[2] == 1:
             values = values[..., 0]
         if values.ndim != 2:
-            raise MaskError(f"a mask array must have shape (H, W), got {source.shape}")
-        if source.dtype == np.uint8 and values.size and values.max() == 1:
+            raise MaskError(f"a mask array must have shape (H, W), got {array.shape}")
+        if array.dtype == np.uint8 and values.size and values.max() == 1:
             values = values * np.uint8(255)
     else:
         image = _decode(_open(source, "mask", MaskError), source, MaskError)
@@ -115,6 +130,25 @@ def load_mask(source: ImageSource, width_px: int, height_px: int) -> Bytes:
             f"{width_px} x {height_px} px; give a mask of the photograph's size"
         )
     return np.ascontiguousarray(values)
+
+
+def _array_of(source: Any, role: str, error: type[JiffError]) -> npt.NDArray[Any] | None:
+    """An array of any package as one of NumPy; None for what is no array."""
+    try:
+        given = DeviceArray.of(source)
+    except ValueError as reason:
+        raise error(f"{_article(role)} array cannot be read: {reason}; make it contiguous") from None
+    if given is None:
+        host = on_host(source)
+        return host if isinstance(host, np.ndarray) else None
+    if not hasattr(_core, "copy_from_gpu"):
+        raise error(
+            f"{_article(role)} array lies on a GPU and this build of jiffsdk has no CUDA; copy it to the host"
+        )
+    array = np.empty(given.shape, given.dtype)
+    with core_errors():
+        _core.copy_from_gpu(given.pointer, array)
+    return array
 
 
 def _to_bytes(array: npt.NDArray[Any], role: str, error: type[JiffError]) -> npt.NDArray[Any]:

@@ -50,6 +50,9 @@ class ReconstructionOptions:
     face_blend : str
         How the face's head joins the body's in the rectangle around the face. ``"distance"``: by a share that
         falls with the distance from the fitted face. ``"region"``: it answers alone, but for a narrow border.
+    keep_on_device : bool
+        Also leave the mesh on the GPU that made it, in `Reconstruction.device_mesh`. Only with
+        ``Reconstructor(device="cuda")``.
 
     Raises
     ------
@@ -63,6 +66,7 @@ class ReconstructionOptions:
     silhouette_dilation_px: int = 8
     face: str = "auto"
     face_blend: str = "distance"
+    keep_on_device: bool = False
 
     def __post_init__(self) -> None:
         resolution = _whole_number("resolution", self.resolution)

@@ -15,7 +15,7 @@ from .errors import JiffWarning, core_errors
 from .face import face_from_core
 from .images import ImageSource, load_mask, load_photo
 from .options import DEVICES, PRECISIONS, EngineOptions, ReconstructionOptions, one_of
-from .result import Queries, Reconstruction
+from .result import Queries, Reconstruction, device_mesh_from_core
 
 Progress = Callable[[str, float], "bool | None"]
 
@@ -179,6 +179,7 @@ class Reconstructor:
         settings.silhouette_dilation_px = options.silhouette_dilation_px
         settings.use_face = options.face != "off"
         settings.face_by_distance = options.face_blend == "distance"
+        settings.keep_on_device = options.keep_on_device
 
         photo = load_photo(image)
         height_px, width_px = photo.rgb.shape[:2]
@@ -198,4 +199,5 @@ class Reconstructor:
             queries=Queries(found.num_queries_asked, found.num_queries_ideal),
             warnings=tuple(found.warnings),
             face=face_from_core(found.face),
+            device_mesh=device_mesh_from_core(found.mesh_on_device),
         )

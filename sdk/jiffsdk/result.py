@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .engines.device_array import DeviceArray
 from .face import Face
 from .mesh_files import encoder_for
 from .output import write_png, write_whole
@@ -38,6 +39,40 @@ class Queries:
     ideal: int
 
 
+@dataclass(frozen=True, eq=False)
+class DeviceMesh:
+    """The mesh where it was made, in the GPU's memory, which lives as long as one of the arrays.
+
+    All that was enqueued for it is done. CuPy, torch, Numba, JAX and PyCUDA take the arrays without a copy:
+    ``torch.as_tensor(person.device_mesh.vertices, device="cuda")``.
+
+    Parameters
+    ----------
+    vertices : DeviceArray of float32, shape (V, 3)
+    faces : DeviceArray of int32, shape (F, 3)
+    colors : DeviceArray of float32, shape (V, 3)
+        As in `Reconstruction`, to the bit.
+    """
+
+    vertices: DeviceArray
+    faces: DeviceArray
+    colors: DeviceArray
+
+
+def device_mesh_from_core(found: Any) -> DeviceMesh | None:
+    """From a `_core.MeshOnDevice`, or None."""
+    if found is None:
+        return None
+
+    def array(rows: tuple[int, tuple[int, int]], dtype: npt.DTypeLike) -> DeviceArray:
+        pointer, shape = rows
+        return DeviceArray(pointer, tuple(shape), dtype, owner=found)
+
+    return DeviceMesh(
+        array(found.vertices, np.float32), array(found.faces, np.int32), array(found.colors, np.float32)
+    )
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Reconstruction:
     """A closed, coloured mesh of a person and how it came about.
@@ -63,6 +98,8 @@ class Reconstruction:
         What was also issued as `JiffWarning`.
     face : Face
         What was found of the face, and whether it shaped the mesh.
+    device_mesh : DeviceMesh or None
+        The mesh on the GPU as well, where `ReconstructionOptions.keep_on_device` asks for it.
     """
 
     vertices: Floats
@@ -75,6 +112,7 @@ class Reconstruction:
     queries: Queries
     warnings: tuple[str, ...]
     face: Face = Face("off")
+    device_mesh: DeviceMesh | None = None
 
     def __repr__(self) -> str:
         return (

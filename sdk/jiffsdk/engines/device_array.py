@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,15 +35,24 @@ class _DlTensor(ctypes.Structure):
 class DeviceArray:
     """A contiguous array in GPU memory. The array that it is made of must outlive its use.
 
+    CuPy, torch, Numba, JAX and PyCUDA take it without a copy, by ``__cuda_array_interface__``.
+
     Attributes
     ----------
     pointer
         Address on the device.
+    owner
+        What is kept alive with it.
     """
 
     pointer: int
     shape: tuple[int, ...]
     dtype: npt.DTypeLike
+    owner: object = field(default=None, repr=False, compare=False)
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     @property
     def __cuda_array_interface__(self) -> dict[str, object]:
