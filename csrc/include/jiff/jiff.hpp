@@ -185,7 +185,7 @@ class Image {
 
 struct EngineOptions {
     std::string engine = "auto";  // or one of engines()
-    std::string device = "cpu";  // or "cuda", for the heads
+    std::string device = "cpu";   // or "cuda", for the heads
     std::string precision = "auto";
     std::int32_t num_threads = 0;  // 0: the engine's choice
 };
