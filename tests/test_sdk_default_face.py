@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 from safetensors.numpy import load_file
 
 from face_photographs import FACE_WIDTH_PX, back_of_head, example, framed, two_people
-from jiffsdk import Reconstruction, ReconstructionOptions, Reconstructor, _core
+from jiffsdk import (
+    Cancelled,
+    EngineError,
+    Reconstruction,
+    ReconstructionOptions,
+    Reconstructor,
+    _core,
+    engines,
+)
+from jiffsdk.engines import Engine, Graph
 from jiffsdk.preview import rasterize
 from jiffsdk.reconstructor import DEFAULT_BUNDLE
 
@@ -135,3 +147,43 @@ def test_without_a_face_the_body_alone_answers(reconstruct: Reconstructor) -> No
     assert result.face.status == "no_face"
     off = reconstruct(picture, options=ReconstructionOptions(RESOLUTION, face="off"))
     np.testing.assert_array_equal(result.vertices, off.vertices)
+
+
+class _Failing(Graph):
+    def _run(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        raise EngineError("the fine encoder is out of order")
+
+
+class _WithoutFineColor(Engine):
+    """OpenVINO, or what there is, but for one graph: it is run beside others, on a thread of its own."""
+
+    name = "failing"
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self._engine = engines.create("auto")
+
+    def _load(self, path: str) -> Graph:
+        graph = self._engine.load(path)
+        if Path(path).name != "fine_color_encoder.onnx":
+            return graph
+        return _Failing(graph.name, graph.inputs, graph.outputs)
+
+
+def test_a_graph_that_fails_beside_others_fails_the_call() -> None:
+    reconstruct = Reconstructor(engine=_WithoutFineColor())
+    for _ in range(2):
+        with pytest.raises(EngineError, match="the fine encoder is out of order"):
+            reconstruct(np.array(example("astronaut")), resolution=RESOLUTION)
+
+
+@pytest.mark.parametrize("stage", ["detect_face", "extract"])
+def test_cancelling_while_a_graph_runs_beside(
+    reconstruct: Reconstructor, results: dict[str, Reconstruction], stage: str
+) -> None:
+    photo = np.array(example("astronaut"))
+    with pytest.raises(Cancelled):
+        reconstruct(photo, resolution=RESOLUTION, progress=lambda name, _: name != stage)
+    again = reconstruct(photo, resolution=RESOLUTION)
+    assert np.array_equal(again.vertices, results["astronaut"].vertices)
+    assert np.array_equal(again.colors, results["astronaut"].colors)

@@ -1,7 +1,9 @@
 #include "pipeline/photo_functions.h"
 
+#include <future>
 #include <utility>
 
+#include "core/threads.h"
 #include "pipeline/head_functions.h"
 #include "pipeline/vertex_colors.h"
 
@@ -28,9 +30,15 @@ class HostPhoto : public PhotoFunctions {
     HostPhoto(const HostHeads& heads, const FramedPhoto& photo) : PhotoFunctions(photo), heads_(heads) {}
 
     NamedTensors encode(const std::string& name, const LoadedGraph& encoder, int frame_px) override {
-        NamedTensors outputs = encode_on_host(encoder, frame_px);
+        NamedTensors outputs = ahead_.valid() ? ahead_.get() : encode_on_host(encoder, frame_px);
         maps_[name] = take_features(outputs);
         return outputs;
+    }
+
+    void encode_ahead(const LoadedGraph& encoder, int frame_px) override {
+        if (num_threads() == 1) return;
+        ahead_ = std::async(std::launch::async,
+                            [this, &encoder, frame_px] { return encode_on_host(encoder, frame_px); });
     }
 
     void add_face(const FaceArea& area, const FaceVolume& shape) override {
@@ -92,6 +100,7 @@ class HostPhoto : public PhotoFunctions {
     mutable PointFunction body_;
     PointFunction occupancy_;
     const FaceArea* area_ = nullptr;
+    std::future<NamedTensors> ahead_;  // the last member, so that it is waited for before others go
 };
 
 }  // namespace

@@ -41,6 +41,10 @@ class PhotoFunctions {
     // other outputs.
     virtual NamedTensors encode(const std::string& name, const LoadedGraph& encoder, int frame_px) = 0;
 
+    // What encode() will be asked for next may begin now, on a thread of its own. Until then only add_face
+    // and extract may be called. What it throws is thrown there.
+    virtual void encode_ahead(const LoadedGraph& /*encoder*/, int /*frame_px*/) {}
+
     // Alpha of the frame, [frame_px, frame_px].
     virtual Tensor alpha(int frame_px) { return alpha_of(host_frame(frame_px)); }
 

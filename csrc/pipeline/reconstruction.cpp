@@ -181,6 +181,11 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
         functions->encode("shape_encoder", parts_->graphs.at("shape_encoder"), frame_px);
     stages.start("encode_color", 0.38f);
     functions->encode("color_encoder", parts_->graphs.at("color_encoder"), frame_px);
+    int color_px = frame_px;
+    if (parts_->fine_encoder) {
+        color_px = static_cast<int>(parts_->fine_encoder->spec().inputs.at("image")[2]);
+        functions->encode_ahead(*parts_->fine_encoder, color_px);
+    }
     result.size_m = metric_size(encoded, parts_->frame.size_m);
     result.image_from_world = image_from_world(crop, result.size_m);
 
@@ -224,10 +229,8 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
     result.mesh.vertices = world_from_view(view, result.size_m);
     result.mesh.faces = world_triangles(surface.faces);
 
-    int color_px = frame_px;
     if (parts_->fine_encoder) {
         stages.start("encode_fine_color", 0.92f);
-        color_px = static_cast<int>(parts_->fine_encoder->spec().inputs.at("image")[2]);
         functions->encode(kFineMaps, *parts_->fine_encoder, color_px);
         if (face && face_parts->has_color()) {
             stages.start("encode_face_color", 0.94f);
