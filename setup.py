@@ -1,6 +1,10 @@
-"""Builds jiffsdk._core with CMake; everything else about the package stands in pyproject.toml."""
+"""Builds jiffsdk._core with CMake; everything else about the package stands in pyproject.toml.
+
+The environment variable CMAKE_ARGS adds arguments to CMake's, such as -DJIFF_CUDA=ON.
+"""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +32,7 @@ class CMakeBuild(build_ext):
                 "-DCMAKE_BUILD_TYPE=Release",
                 f"-DPython_EXECUTABLE={sys.executable}",
                 f"-DJIFF_PYTHON_OUTPUT_DIR={output_dir}",
+                *shlex.split(os.environ.get("CMAKE_ARGS", "")),
             ],
             check=True,
         )  # fmt: skip
