@@ -22,6 +22,9 @@ constexpr int kDilationPx = 8;
 // More than the alignment's own limit: hair, glasses and hats are part of the surface and not of the face
 // model.
 constexpr double kMostResidualM = 0.014;
+// So too: a body without a face, or with hair before it, turns a free face by 15 degrees where the fit is
+// right.
+constexpr double kMostRotationDeg = 20.0;
 // The photo tells the pose better than the body's rough face does: with the alignment's own weights faces of
 // 14 people were left turned by 5.7 degrees in the mean, with these by 4.1; larger ones change nothing.
 constexpr double kPoseWeight = 2.0;
@@ -135,6 +138,7 @@ FaceResult FaceReconstruction::fit(const FramedPerson& person, const SurfaceFunc
     const Mesh surface = surface_around(begin, person, body, stages.inner());
     FaceAlignmentOptions options;
     options.max_residual_m = kMostResidualM;
+    options.max_rotation_deg = kMostRotationDeg;
     const FaceAligner aligner(fit.vertices, model.triangles(), start, surface.vertices, surface.faces,
                               options);
     result.alignment = aligner.align(options.weights);
