@@ -1,9 +1,7 @@
 // Products of bf16 by AMX tiles: an instruction multiplies 16 points by 32 inputs with 16 outputs. All else
 // is AVX-512's.
 #if defined(JIFF_HAVE_AMX)
-#include <immintrin.h>
-
-#include "ops/layer_kernel.inl"
+#include "ops/layer_kernel_bf16.inl"
 
 namespace jiff {
 namespace {
@@ -114,14 +112,7 @@ struct TileKernel {
 #pragma GCC unroll 2
             for (int o = 0; o < kOutputs; o += 16) {
                 const Fp32::Vector sum = Fp32::load(sums + p * kOutputs + o) + Fp32::load(start + o);
-                const __m512 value = (__m512)(rectify ? Fp32::rectified(sum) : sum);
-                const std::int64_t at = p * products.stride + o;
-                if (products.rounded) {
-                    const __m256bh rounded = _mm512_cvtneps_pbh(value);
-                    __builtin_memcpy(products.rounded + at, &rounded, sizeof(rounded));
-                } else {
-                    _mm512_storeu_ps(products.sums + at, value);
-                }
+                store_product((__m512)sum, rectify, products, p * products.stride + o);
             }
         }
     }

@@ -1,8 +1,6 @@
 // AVX-512 with a product of pairs of bf16: two multiply-adds a lane, at the rate of one in float32.
 #if defined(JIFF_HAVE_X86_KERNELS)
-#include <immintrin.h>
-
-#include "ops/layer_kernel.inl"
+#include "ops/layer_kernel_bf16.inl"
 
 namespace jiff {
 namespace {
@@ -43,14 +41,7 @@ struct PairKernel {
         for (int p = 0; p < kPoints; ++p) {
 #pragma GCC unroll 16
             for (int v = 0; v < kVectors; ++v) {
-                const __m512 value = rectify ? (__m512)Fp32::rectified(sum[p][v]) : sum[p][v];
-                const std::int64_t at = p * products.stride + v * kWidth;
-                if (products.rounded) {
-                    const __m256bh rounded = _mm512_cvtneps_pbh(value);
-                    __builtin_memcpy(products.rounded + at, &rounded, sizeof(rounded));
-                } else {
-                    _mm512_storeu_ps(products.sums + at, value);
-                }
+                store_product(sum[p][v], rectify, products, p * products.stride + v * kWidth);
             }
         }
     }
