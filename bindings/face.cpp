@@ -114,7 +114,9 @@ void bind_face(py::module_& module) {
         .def_readwrite("max_rotation_deg", &FaceAlignmentOptions::max_rotation_deg)
         .def_readwrite("max_scale_change", &FaceAlignmentOptions::max_scale_change)
         .def_readwrite("max_shift_m", &FaceAlignmentOptions::max_shift_m)
-        .def_readwrite("max_residual_m", &FaceAlignmentOptions::max_residual_m);
+        .def_readwrite("max_residual_m", &FaceAlignmentOptions::max_residual_m)
+        .def_readwrite("settles_in_depth", &FaceAlignmentOptions::settles_in_depth)
+        .def_readwrite("counted", &FaceAlignmentOptions::counted);
     py::class_<FaceAlignment>(module, "FaceAlignment")
         .def_property_readonly("status", [](const FaceAlignment& a) { return std::string(name(a.status)); })
         .def_readonly("placement", &FaceAlignment::placement)

@@ -23,7 +23,7 @@ def placement_of(found: _core.Similarity) -> Placement:
     return Placement(found.rotation, found.scale, np.array(found.translation))
 
 
-def options(**changes: float) -> _core.FaceAlignmentOptions:
+def options(**changes: object) -> _core.FaceAlignmentOptions:
     result = _core.FaceAlignmentOptions()
     for name, value in changes.items():
         setattr(result, name, value)
@@ -40,7 +40,7 @@ def largest_error_m(found: Placement, expected: Placement) -> float:
     return float(np.linalg.norm(found(FACE[0]) - expected(FACE[0]), axis=1).max())
 
 
-def align(start: Placement, surface: np.ndarray, faces: np.ndarray = HEAD[1], **changes: float):  # type: ignore[no-untyped-def]
+def align(start: Placement, surface: np.ndarray, faces: np.ndarray = HEAD[1], **changes: object):  # type: ignore[no-untyped-def]
     return _core.align_face(
         *FACE, core_placement(start), surface.astype(np.float32), faces, options(**changes)
     )
@@ -67,6 +67,41 @@ def test_alignment_equals_the_reference(image_weight: float, pose_weight: float)
     np.testing.assert_allclose(got(face[0]), expected(face[0]), atol=1e-7)  # metres; worst seen 1e-9
     assert found.residual_start_m == pytest.approx(before, rel=1e-6)
     assert found.residual_m == pytest.approx(after, rel=1e-6)
+
+
+def test_counted_vertices_and_settling_equal_the_reference() -> None:
+    rng = np.random.default_rng(5)
+    face, head = relief_mesh(16, 20, 0.055, 0.08), relief_mesh(40, 50, 0.075, 0.105)
+    surface = (TRUE(head[0]) + rng.normal(0, 5e-4, head[0].shape)).astype(np.float32)
+    hair = head[0][:, 1] > 0.03
+    surface[hair] += [0, 0, 0.02]
+    counted = (face[0][:, 1] < 0.03).astype(np.uint8)
+    start = turned((6, -9, 4), 1.03, (0.203, 0.398, 0.3))
+    both = {"num_iterations": 8, "settles_in_depth": True}
+    found = _core.align_face(
+        *face, core_placement(start), surface, head[1], options(**both, counted=counted.tolist())
+    )
+    expected, before, after = reference.align_face(*face, start, surface, head[1], **both, counted=counted)
+    got = placement_of(found.placement)
+    np.testing.assert_allclose(got(face[0]), expected(face[0]), atol=1e-7)  # metres
+    assert found.residual_start_m == pytest.approx(before, rel=1e-6)
+    assert found.residual_m == pytest.approx(after, rel=1e-6)
+
+
+def test_what_lies_under_hair_need_not_count() -> None:
+    surface = TRUE(HEAD[0])
+    surface[HEAD[0][:, 1] > 0.01] += [0, 0, 0.02]
+    errors = {}
+    for name, counted in (("all", []), ("face", (FACE[0][:, 1] < 0.0).astype(np.uint8).tolist())):
+        found = align(TRUE, surface, counted=counted, max_residual_m=0.05, image_weight=2.0, pose_weight=2.0)
+        assert found.status in ("used", "worse_than_start")
+        errors[name] = largest_error_m(placement_of(found.placement), TRUE)
+    assert errors["face"] < 1e-3 < errors["all"]
+
+
+def test_flags_of_another_face_are_refused() -> None:
+    with pytest.raises(_core.Error, match=f"counted must hold {len(FACE[0])} flags or none, got 3"):
+        align(TRUE, TRUE(HEAD[0]), counted=[1, 1, 1])
 
 
 @pytest.mark.parametrize(

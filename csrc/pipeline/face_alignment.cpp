@@ -170,6 +170,7 @@ class Aligner {
             const Triangles& surface_faces, const std::vector<std::int64_t>& near,
             const FaceAlignmentOptions& options)
         : options_(options),
+          faces_(faces),
           normals_(vertex_normals(vertices, faces)),
           nearest_(subset(surface_vertices, near)) {
         for (const auto& vertex : vertices) {
@@ -177,6 +178,7 @@ class Aligner {
             for (int axis = 0; axis < 3; ++axis)
                 middle_[axis] += model_.back()[axis] / static_cast<double>(vertices.size());
         }
+        for (std::size_t i = 0; i < model_.size(); ++i) num_counted_ += is_counted(i);
         const auto surface_normals = vertex_normals(surface_vertices, surface_faces);
         const auto rim = on_rim(surface_vertices.size(), surface_faces);
         for (const std::int64_t index : near) {
@@ -186,8 +188,8 @@ class Aligner {
         }
     }
 
-    // How far the face must move in depth to lie on the front of the surface: the median over its vertices
-    // that face the camera and have surface at their place in the photo. False where too few have.
+    // How far the face must move in depth to lie on the front of the surface: the median over what the camera
+    // sees of its counted vertices that have surface at their place in the photo. False where too few have.
     bool depth_shift(const Similarity& placement, double& shift) const {
         using Cell = std::pair<std::int64_t, std::int64_t>;
         const auto cell_of = [](const Vector& point) {
@@ -200,22 +202,40 @@ class Aligner {
             const auto [place, is_new] = front.emplace(cell_of(surface_[i]), surface_[i][2]);
             if (!is_new) place->second = std::max(place->second, surface_[i][2]);
         }
-        std::vector<double> gaps;
-        std::size_t num_facing = 0;
+        std::vector<std::pair<double, double>> gaps;  // and weights
+        double facing = 0.0, seen = 0.0;
+        const std::vector<double> areas = projected_areas(placement);
         for (std::size_t i = 0; i < model_.size(); ++i) {
-            if (rotated(placement.rotation, normals_[i])[2] < kFacingCamera) continue;
-            ++num_facing;
+            if (!is_counted(i) || rotated(placement.rotation, normals_[i])[2] < kFacingCamera) continue;
+            facing += areas[i];
             const Vector point = placed(placement, model_[i]);
             const auto found = front.find(cell_of(point));
-            if (found != front.end()) gaps.push_back(found->second - point[2]);
+            if (found == front.end()) continue;
+            seen += areas[i];
+            gaps.emplace_back(found->second - point[2], areas[i]);
         }
-        if (gaps.empty() ||
-            static_cast<double>(gaps.size()) < kMinSeenShare * static_cast<double>(num_facing))
-            return false;
-        const auto middle = gaps.begin() + static_cast<std::ptrdiff_t>(gaps.size() / 2);
-        std::nth_element(gaps.begin(), middle, gaps.end());
-        shift = *middle;
+        if (gaps.empty() || seen < kMinSeenShare * facing) return false;
+        std::sort(gaps.begin(), gaps.end());
+        double below = 0.0;
+        for (const auto& [gap, area] : gaps) {
+            shift = gap;
+            below += area;
+            if (below >= 0.5 * seen) break;
+        }
         return true;
+    }
+
+    // Of the triangles around each vertex that face the camera, as the camera sees them, a third each.
+    std::vector<double> projected_areas(const Similarity& placement) const {
+        std::vector<Vector> points;
+        for (const Vector& vertex : model_) points.push_back(placed(placement, vertex));
+        std::vector<double> areas(model_.size(), 0.0);
+        for (const auto& face : faces_) {
+            const Vector u = points[face[1]] - points[face[0]], v = points[face[2]] - points[face[0]];
+            const double area = std::max(0.0, u[0] * v[1] - u[1] * v[0]) / 6.0;
+            for (const std::int32_t vertex : face) areas[vertex] += area;
+        }
+        return areas;
     }
 
     struct Matches {
@@ -232,6 +252,10 @@ class Aligner {
         result.nearest.resize(model_.size());
         parallel_for((num + kChunk - 1) / kChunk, [&](std::int64_t chunk) {
             for (std::int64_t i = chunk * kChunk; i < std::min(num, (chunk + 1) * kChunk); ++i) {
+                if (!is_counted(i)) {
+                    result.partners[i].index = result.nearest[i] = -1;
+                    continue;
+                }
                 const std::int64_t hint = before ? before->nearest[i] : -1;
                 auto found = nearest_.find(placed(placement, model_[i]), options_.reach_m, hint);
                 result.nearest[i] = found.index;
@@ -249,7 +273,7 @@ class Aligner {
 
     bool has_enough(const Matches& matches) const {
         return static_cast<double>(matches.num_pairs) >=
-               std::max(6.0, options_.min_pair_share * static_cast<double>(model_.size()));
+               std::max(6.0, options_.min_pair_share * static_cast<double>(num_counted_));
     }
 
     // One Gauss-Newton step of point-to-plane distances; `length_m` says how far it went.
@@ -322,6 +346,10 @@ class Aligner {
     }
 
   private:
+    bool is_counted(std::size_t vertex) const {
+        return options_.counted.empty() || options_.counted[vertex] != 0;
+    }
+
     static std::vector<NearestPoints::Point> subset(const Points& points,
                                                     const std::vector<std::int64_t>& rows) {
         std::vector<NearestPoints::Point> result;
@@ -330,8 +358,10 @@ class Aligner {
     }
 
     FaceAlignmentOptions options_;
+    Triangles faces_;
     std::vector<Vector> model_, normals_;
     Vector middle_{};
+    std::int64_t num_counted_ = 0;
     std::vector<Vector> surface_, surface_normals_;
     std::vector<char> is_rim_;
     NearestPoints nearest_;
@@ -457,6 +487,11 @@ FaceAligner::FaceAligner(const Points& vertices, const Triangles& faces, const S
                          const FaceAlignmentOptions& options) {
     check_mesh(vertices, faces, "face");
     check_mesh(surface_vertices, surface_faces, "surface");
+    if (!options.counted.empty() && options.counted.size() != vertices.size()) {
+        throw Error(ErrorCode::kInvalidArgument, "counted must hold " + std::to_string(vertices.size()) +
+                                                     " flags or none, got " +
+                                                     std::to_string(options.counted.size()));
+    }
     auto parts = std::make_unique<Parts>(Parts{options, start, std::nullopt, std::nullopt});
     const auto near = beside_face(vertices, start, surface_vertices, options.reach_m);
     if (!near.empty()) {
@@ -504,7 +539,10 @@ FaceAlignment FaceAligner::align(const FaceAlignmentWeights& weights) const {
     result.scale_change = now.scale / begin.scale - 1.0;
     result.shift_m = aligner.shift_between(begin, now);
     result.status = judged(result, options);
-    if (result.status == FaceAlignmentStatus::kUsed) result.placement = now;
+    if (result.status != FaceAlignmentStatus::kUsed) return result;
+    result.placement = now;
+    double shift = 0.0;
+    if (options.settles_in_depth && aligner.depth_shift(now, shift)) result.placement.translation[2] += shift;
     return result;
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "pipeline/triangle_mesh.h"
 #include "preprocess/image_warp.h"
@@ -43,8 +44,13 @@ struct FaceAlignmentOptions {
     double reach_m = 0.03;           // pairs further apart do not count
     double kept_share = 0.85;        // of the pairs, the nearest
     double min_normal_cosine = 0.3;  // between a vertex and its partner
-    double min_pair_share = 0.3;     // of the vertices that must find a partner
+    double min_pair_share = 0.3;     // of the counted vertices that must find a partner
     FaceAlignmentWeights weights;
+    // After all, moves the face onto the front again, in depth alone: a surface that is rougher than the face
+    // holds no more than its depth.
+    bool settles_in_depth = false;
+    // Flags of the vertices that count against the surface: others may lie under hair. Empty: all.
+    std::vector<std::uint8_t> counted;
     double max_rotation_deg = 12.0;  // from the start, as the limits below
     double max_scale_change = 0.08;  // share of the start's scale
     double max_shift_m = 0.03;       // across the line of sight

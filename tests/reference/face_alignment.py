@@ -75,6 +75,8 @@ def align_face(
     image_weight: float = 0.3,
     pose_weight: float = 0.0,
     num_iterations: int = 40,
+    counted: np.ndarray | None = None,
+    settles_in_depth: bool = False,
 ) -> tuple[Placement, float, float]:
     """The refined placement and the residuals before and after, without any safeguard."""
     model = vertices.astype(np.float64)
@@ -89,22 +91,33 @@ def align_face(
     points, surface_normals = points[beside], surface_normals[beside]
     rim = on_rim(len(surface), surface_faces)[beside]
 
-    gaps = []
-    for point, normal in zip(seen, normals @ start.rotation.T, strict=True):
-        cell = np.floor(point[:2] / DEPTH_CELL_M)
-        same = (np.floor(points[:, :2] / DEPTH_CELL_M) == cell).all(axis=1) & (
-            surface_normals[:, 2] >= FACING
-        )
-        if normal[2] >= FACING and same.any():
-            gaps.append(points[same, 2].max() - point[2])
-    shift = sorted(gaps)[len(gaps) // 2]
-    begin = Placement(start.rotation, start.scale, start.translation + [0, 0, shift])
+    is_counted = np.ones(len(model), bool) if counted is None else counted.astype(bool)
+
+    def depth_shift(now: Placement) -> float:
+        """The median gap to the surface's front, over what the camera sees of the vertices."""
+        here, gaps = now(model), []
+        areas = np.zeros(len(here))
+        for face in faces:
+            u, v = here[face[1]] - here[face[0]], here[face[2]] - here[face[0]]
+            areas[face] += max(0.0, u[0] * v[1] - u[1] * v[0]) / 6
+        for row in np.flatnonzero(is_counted & ((normals @ now.rotation.T)[:, 2] >= FACING)):
+            cell = np.floor(here[row, :2] / DEPTH_CELL_M)
+            same = (np.floor(points[:, :2] / DEPTH_CELL_M) == cell).all(axis=1) & (
+                surface_normals[:, 2] >= FACING
+            )
+            if same.any():
+                gaps.append((points[same, 2].max() - here[row, 2], areas[row]))
+        ordered = np.array(sorted(gaps))
+        below = np.cumsum(ordered[:, 1])
+        return float(ordered[np.argmax(below >= below[-1] / 2), 0])
+
+    begin = Placement(start.rotation, start.scale, start.translation + [0, 0, depth_shift(start)])
 
     def match(now: Placement) -> tuple[np.ndarray, np.ndarray]:
         apart = np.linalg.norm(now(model)[:, None] - points[None], axis=2)
         partner, distance = apart.argmin(axis=1), apart.min(axis=1)
         turned = normals @ now.rotation.T
-        fits = (distance <= reach_m) & ~rim[partner]
+        fits = is_counted & (distance <= reach_m) & ~rim[partner]
         fits &= np.einsum("na,na->n", turned, surface_normals[partner]) >= min_normal_cosine
         return np.where(fits, partner, -1), distance
 
@@ -145,4 +158,6 @@ def align_face(
             break
     both = (first_partner >= 0) & (partner >= 0)
     before, after = (np.sqrt((d[both] ** 2).mean()) for d in (first_distance, distance))
+    if settles_in_depth:
+        now = Placement(now.rotation, now.scale, now.translation + [0, 0, depth_shift(now)])
     return now, float(before), float(after)
