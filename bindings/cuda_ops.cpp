@@ -32,9 +32,8 @@ void copy_from_gpu(std::uintptr_t pointer, py::array to) {
     void* host = to.mutable_data();
     const std::size_t num_bytes = to.nbytes();
     const py::gil_scoped_release release;
-    cuda::require_device();
-    cuda::wait_for_device();
     const cuda::Stream stream;
+    cuda::wait_for_device();
     cuda::copy_to_host(host, reinterpret_cast<const void*>(pointer), num_bytes, stream);
     stream.synchronize();
 }

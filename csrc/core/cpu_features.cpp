@@ -36,6 +36,8 @@ bool may_use_amx() {
 #endif
 }
 
+bool computes_in_bf16(SimdLevel level) { return level >= SimdLevel::kAvx512Bf16; }
+
 }  // namespace
 
 const char* name(SimdLevel level) noexcept {
@@ -89,15 +91,15 @@ Precision precision_named(const std::string& name) {
     if (name == "fp32") return Precision::kFp32;
     if (name == "bf16") return Precision::kBf16;
     if (name == "auto") {
-        return choose_simd_level() >= SimdLevel::kAvx512Bf16 ? Precision::kBf16 : Precision::kFp32;
+        return computes_in_bf16(choose_simd_level()) ? Precision::kBf16 : Precision::kFp32;
     }
     throw Error(ErrorCode::kInvalidArgument,
                 "precision must be 'auto', 'fp32' or 'bf16', got '" + name + "'");
 }
 
 void require_precision(Precision precision) {
-    if (precision == Precision::kFp32 || choose_simd_level() >= SimdLevel::kAvx512Bf16) return;
-    const bool is_forced = supported_simd_levels().back() >= SimdLevel::kAvx512Bf16;
+    if (precision == Precision::kFp32 || computes_in_bf16(choose_simd_level())) return;
+    const bool is_forced = computes_in_bf16(supported_simd_levels().back());
     throw Error(ErrorCode::kEngine,
                 is_forced ? "JIFF_SIMD_LEVEL is '" + std::string(name(choose_simd_level())) +
                                 "', which does not compute in bf16; unset it, or ask for precision 'fp32'"

@@ -211,7 +211,7 @@ __global__ void halve_uncertain_cells(LatticeView lattice, SeedView seeds, int h
     }
 }
 
-// An overflow is told by num_next, which nobody lowers then.
+// Where there was no room for all, the number stays: it tells so at the end.
 __global__ void go_on_with_next(SeedCounts* counts, std::int32_t max_uncertain) {
     if (counts->num_uncertain > max_uncertain) return;
     counts->num_uncertain = counts->num_next;
@@ -248,17 +248,10 @@ __global__ void enter_brackets(LatticeView lattice, SeedView seeds, std::uint32_
 
 __global__ void set_num_cells(WaveCounts* counts, std::int32_t num_cells) { counts->num_cells = num_cells; }
 
-std::vector<std::uint32_t> cells_at(const std::vector<LatticePoint>& points, int resolution) {
-    std::vector<std::uint32_t> cells;
-    for (const LatticePoint& point : points) {
-        for (int c = 0; c < 8; ++c) {
-            const LatticePoint cell{point.x - (c & 1), point.y - (c >> 1 & 1), point.z - (c >> 2)};
-            if (std::min({cell.x, cell.y, cell.z}) >= 0 && std::max({cell.x, cell.y, cell.z}) < resolution) {
-                cells.push_back(pack_point(cell.x, cell.y, cell.z));
-            }
-        }
-    }
-    return cells;
+std::vector<std::uint32_t> packed(const std::vector<LatticePoint>& cells) {
+    std::vector<std::uint32_t> result;
+    for (const LatticePoint& cell : cells) result.push_back(pack_point(cell.x, cell.y, cell.z));
+    return result;
 }
 
 }  // namespace
@@ -272,7 +265,7 @@ SeedSearch::SeedSearch(const ExtractionOptions& options, std::int64_t room, cons
           static_cast<std::int32_t>(std::max(kLeastBrackets, kBracketsPerSquare * side_ * side_) * room)),
       max_uncertain_(
           static_cast<std::int32_t>(std::max(kLeastUncertain, kUncertainPerSquare * side_ * side_) * room)),
-      given_(cells_at(options.seeds, options.resolution)),
+      given_(packed(cells_at(options.seeds, options.resolution))),
       coarse_values_(std::int64_t{side_} * side_ * side_, stream),
       is_explained_(std::int64_t{side_} * side_ * side_, stream),
       brackets_(max_brackets_, stream),
@@ -293,8 +286,7 @@ SeedView SeedSearch::view() {
 
 bool SeedSearch::has_overflowed() const {
     const SeedCounts counts = counts_.to_host()[0];
-    return counts.num_brackets > max_brackets_ ||
-           std::max(counts.num_uncertain, counts.num_next) > max_uncertain_;
+    return counts.num_brackets > max_brackets_ || counts.num_uncertain > max_uncertain_;
 }
 
 void SeedSearch::enqueue(const LatticeView& lattice, Asking& asking, std::uint32_t* cells,

@@ -41,45 +41,36 @@ struct TileKernel {
         _tile_loadconfig(&config);
     }
 
-    // Of at most kTileRows points, to `sums` [kTileRows, kOutputs].
-    static void sum_one(std::int64_t depth, const Bf16* inputs, std::int64_t input_stride, const Bf16* strip,
-                        float* sums) {
-        _tile_zero(0);
-        _tile_zero(1);
-        for (std::int64_t k = 0; k < depth; k += kTileDepth) {
-            _tile_loadd(4, inputs + k, input_stride * sizeof(Bf16));
-            _tile_loadd(6, strip + k * kOutputs, 2 * kOutputs * sizeof(Bf16));
-            _tile_loadd(7, strip + k * kOutputs + kTileDepth, 2 * kOutputs * sizeof(Bf16));
-            _tile_dpbf16ps(0, 4, 6);
-            _tile_dpbf16ps(1, 4, 7);
-        }
-        _tile_stored(0, sums, kOutputs * sizeof(float));
-        _tile_stored(1, sums + kTileRows, kOutputs * sizeof(float));
-    }
-
-    // Of more than kTileRows points.
-    static void sum_two(std::int64_t depth, const Bf16* inputs, std::int64_t input_stride, const Bf16* strip,
-                        float* sums) {
+    // Of points to `sums` [kPoints, kOutputs]; `kHasSecond` where they are more than kTileRows.
+    template <bool kHasSecond>
+    static void sum(std::int64_t depth, const Bf16* inputs, std::int64_t input_stride, const Bf16* strip,
+                    float* sums) {
         const Bf16* second_inputs = inputs + kTileRows * input_stride;
+        float* second_sums = sums + kTileRows * kOutputs;
         _tile_zero(0);
         _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
+        if constexpr (kHasSecond) {
+            _tile_zero(2);
+            _tile_zero(3);
+        }
         for (std::int64_t k = 0; k < depth; k += kTileDepth) {
             _tile_loadd(4, inputs + k, input_stride * sizeof(Bf16));
             _tile_loadd(6, strip + k * kOutputs, 2 * kOutputs * sizeof(Bf16));
             _tile_loadd(7, strip + k * kOutputs + kTileDepth, 2 * kOutputs * sizeof(Bf16));
             _tile_dpbf16ps(0, 4, 6);
-            _tile_loadd(5, second_inputs + k, input_stride * sizeof(Bf16));
+            if constexpr (kHasSecond) _tile_loadd(5, second_inputs + k, input_stride * sizeof(Bf16));
             _tile_dpbf16ps(1, 4, 7);
-            _tile_dpbf16ps(2, 5, 6);
-            _tile_dpbf16ps(3, 5, 7);
+            if constexpr (kHasSecond) {
+                _tile_dpbf16ps(2, 5, 6);
+                _tile_dpbf16ps(3, 5, 7);
+            }
         }
-        float* second_sums = sums + kTileRows * kOutputs;
         _tile_stored(0, sums, kOutputs * sizeof(float));
         _tile_stored(1, sums + kTileRows, kOutputs * sizeof(float));
-        _tile_stored(2, second_sums, kOutputs * sizeof(float));
-        _tile_stored(3, second_sums + kTileRows, kOutputs * sizeof(float));
+        if constexpr (kHasSecond) {
+            _tile_stored(2, second_sums, kOutputs * sizeof(float));
+            _tile_stored(3, second_sums + kTileRows, kOutputs * sizeof(float));
+        }
     }
 
     // Points are few or many, a sum is the same: of each pair's first and second product apart, 32 inputs at
@@ -96,9 +87,9 @@ struct TileKernel {
             configured = count;
             const Bf16* rows = inputs + p * input_stride;
             if (count > kTileRows) {
-                sum_two(depth, rows, input_stride, strip, sums);
+                sum<true>(depth, rows, input_stride, strip, sums);
             } else {
-                sum_one(depth, rows, input_stride, strip, sums);
+                sum<false>(depth, rows, input_stride, strip, sums);
             }
             finish(count, sums, {addends.rows + p, addends.offset}, rectify, from_row(products, p));
         }

@@ -181,17 +181,8 @@ class SeedSearch {
 
     // Adds the crossed ones among the cells that meet in the points.
     void add_cells_at(const std::vector<LatticePoint>& points, std::vector<LatticePoint>& crossed) {
-        std::vector<LatticePoint> cells;
-        for (const LatticePoint& point : points) {
-            for (int c = 0; c < 8; ++c) {
-                const LatticePoint cell{point.x - (c & 1), point.y - (c >> 1 & 1), point.z - (c >> 2)};
-                if (std::min({cell.x, cell.y, cell.z}) < 0 ||
-                    std::max({cell.x, cell.y, cell.z}) >= options_.resolution)
-                    continue;
-                lattice_.request_cell(cell);
-                cells.push_back(cell);
-            }
-        }
+        const std::vector<LatticePoint> cells = cells_at(points, options_.resolution);
+        for (const LatticePoint& cell : cells) lattice_.request_cell(cell);
         lattice_.evaluate(field_);
         for (const LatticePoint& cell : cells) {
             const int corners = lattice_.inside_corners(cell);
@@ -225,6 +216,18 @@ int coarse_stride(const ExtractionOptions& options) {
     int stride = 1;
     while (stride * 64 <= options.resolution) stride *= 2;
     return stride;
+}
+
+std::vector<LatticePoint> cells_at(const std::vector<LatticePoint>& points, int resolution) {
+    std::vector<LatticePoint> cells;
+    for (const LatticePoint& point : points) {
+        for (int c = 0; c < 8; ++c) {
+            const LatticePoint cell{point.x - (c & 1), point.y - (c >> 1 & 1), point.z - (c >> 2)};
+            if (std::min({cell.x, cell.y, cell.z}) >= 0 && std::max({cell.x, cell.y, cell.z}) < resolution)
+                cells.push_back(cell);
+        }
+    }
+    return cells;
 }
 
 void check_extraction_options(const ExtractionOptions& o) {

@@ -24,6 +24,9 @@ inline LatticePoint moved(LatticePoint point, int axis, int distance) {
     return point;
 }
 
+// The cells of the finest level that meet in the points; a cell may come more than once.
+std::vector<LatticePoint> cells_at(const std::vector<LatticePoint>& points, int resolution);
+
 // For each set of inside corners of a cell the faces that the surface crosses: bit 2 axis + side.
 const std::array<std::uint8_t, 256>& crossed_faces();
 

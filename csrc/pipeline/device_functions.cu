@@ -61,14 +61,11 @@ __global__ void blend_each_pixel(const float* outputs, std::int64_t num_outputs,
     for (int channel = 0; channel < 3; ++channel) colors[3 * i + channel] = pixels.blended(inferred, channel);
 }
 
-__global__ void place_vertices(const float* lattice, std::int64_t num_vertices, float resolution, float scale,
-                               float* world) {
+__global__ void place_vertices(const float* view, std::int64_t num_vertices, float scale, float* world) {
     const std::int64_t i = global_thread();
     if (i >= num_vertices) return;
-    for (int axis = 0; axis < 3; ++axis) {
-        const float view = -1.0f + 2.0f * lattice[3 * i + axis] / resolution;
-        world[3 * i + axis] = (axis == 1 ? -scale : scale) * view;
-    }
+    for (int axis = 0; axis < 3; ++axis)
+        world[3 * i + axis] = (axis == 1 ? -scale : scale) * view[3 * i + axis];
 }
 
 __global__ void turn_faces(const std::int32_t* faces, std::int64_t num_faces, std::int32_t* turned) {
@@ -118,10 +115,10 @@ void blend_pixels(const float* outputs, std::int64_t num_outputs, const float* f
            num_points, count, colors);
 }
 
-void world_mesh(const DeviceSurface& surface, int resolution, double size_m, float* vertices,
+void world_mesh(const DeviceSurface& surface, const float* view, double size_m, float* vertices,
                 std::int32_t* faces, const Stream& stream) {
-    launch(place_vertices, grid_over(surface.num_vertices), stream, surface.vertices.data(),
-           surface.num_vertices, static_cast<float>(resolution), static_cast<float>(0.5 * size_m), vertices);
+    launch(place_vertices, grid_over(surface.num_vertices), stream, view, surface.num_vertices,
+           static_cast<float>(0.5 * size_m), vertices);
     launch(turn_faces, grid_over(surface.num_faces), stream, surface.faces.data(), surface.num_faces, faces);
 }
 

@@ -39,8 +39,9 @@ void blend_pixels(const float* outputs, std::int64_t num_outputs, const float* f
                   const float* points, std::int64_t num_points, const std::int64_t* count, float* colors,
                   const Stream& stream);
 
-// The surface in the world of a frame of `size_m` metres, as world_from_view and world_triangles give it.
-void world_mesh(const DeviceSurface& surface, int resolution, double size_m, float* vertices,
+// The surface, whose vertices are at `view`, in the world of a frame of `size_m` metres, as world_from_view
+// and world_triangles give it.
+void world_mesh(const DeviceSurface& surface, const float* view, double size_m, float* vertices,
                 std::int32_t* faces, const Stream& stream);
 
 }  // namespace jiff::cuda

@@ -117,13 +117,13 @@ class DevicePhoto : public PhotoFunctions {
                                                const ProgressCallback& progress) override {
         const std::int64_t num_vertices = surface_.num_vertices;
         const float* pixels = frame(frame_px);
-        const cuda::Buffer<float> view = cuda::view_vertices(surface_, resolution_, stream_);
+        view_ = cuda::view_vertices(surface_, resolution_, stream_);
         colors_ = cuda::Buffer<float>(3 * num_vertices, stream_);
         std::optional<cuda::DeviceVolume> volume;
         if (face_color) volume.emplace(face_color->sampler, face_color->frame, stream_);
         for (std::int64_t begin = 0; begin < num_vertices; begin += kColorChunk) {
             const std::int64_t num = std::min(kColorChunk, num_vertices - begin);
-            color_some(view.data() + 3 * begin, num, pixels, frame_px, volume ? &*volume : nullptr,
+            color_some(view_.data() + 3 * begin, num, pixels, frame_px, volume ? &*volume : nullptr,
                        colors_.data() + 3 * begin);
             report(progress, "colorize", static_cast<float>(begin + num) / static_cast<float>(num_vertices));
         }
@@ -142,7 +142,7 @@ class DevicePhoto : public PhotoFunctions {
         mesh->faces = cuda::Buffer<std::int32_t>(3 * surface_.num_faces, mesh->stream);
         mesh->colors = cuda::Buffer<float>(3 * surface_.num_vertices, mesh->stream);
         mesh->stream.synchronize();  // the memory is there for other streams
-        cuda::world_mesh(surface_, resolution_, size_m, mesh->vertices.data(), mesh->faces.data(), stream_);
+        cuda::world_mesh(surface_, view_.data(), size_m, mesh->vertices.data(), mesh->faces.data(), stream_);
         cuda::copy_on_device(mesh->colors.data(), colors_.data(), 3 * surface_.num_vertices * sizeof(float),
                              stream_);
         stream_.synchronize();
@@ -256,7 +256,7 @@ class DevicePhoto : public PhotoFunctions {
     std::optional<cuda::DeviceMeshDistance> face_mesh_;  // where the face's share falls with the distance
     std::optional<cuda::DeviceVolume> face_shape_;
     cuda::DeviceSurface surface_;
-    cuda::Buffer<float> colors_;  // of its vertices
+    cuda::Buffer<float> view_, colors_;  // of its vertices
     int resolution_ = 0;
 };
 

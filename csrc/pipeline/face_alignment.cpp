@@ -186,22 +186,18 @@ class Aligner {
             surface_normals_.push_back(surface_normals[index]);
             is_rim_.push_back(rim[index]);
         }
+        for (std::size_t i = 0; i < surface_.size(); ++i) {
+            if (surface_normals_[i][2] < kFacingCamera) continue;
+            const auto [place, is_new] = front_.emplace(cell_of(surface_[i]), surface_[i][2]);
+            if (!is_new) place->second = std::max(place->second, surface_[i][2]);
+        }
     }
+
+    const FaceAlignmentOptions& options() const { return options_; }
 
     // How far the face must move in depth to lie on the front of the surface: the median over what the camera
     // sees of its counted vertices that have surface at their place in the photo. False where too few have.
     bool depth_shift(const Similarity& placement, double& shift) const {
-        using Cell = std::pair<std::int64_t, std::int64_t>;
-        const auto cell_of = [](const Vector& point) {
-            return Cell{static_cast<std::int64_t>(std::floor(point[0] / kDepthCellM)),
-                        static_cast<std::int64_t>(std::floor(point[1] / kDepthCellM))};
-        };
-        std::map<Cell, double> front;
-        for (std::size_t i = 0; i < surface_.size(); ++i) {
-            if (surface_normals_[i][2] < kFacingCamera) continue;
-            const auto [place, is_new] = front.emplace(cell_of(surface_[i]), surface_[i][2]);
-            if (!is_new) place->second = std::max(place->second, surface_[i][2]);
-        }
         std::vector<std::pair<double, double>> gaps;  // and weights
         double facing = 0.0, seen = 0.0;
         const std::vector<double> areas = projected_areas(placement);
@@ -209,8 +205,8 @@ class Aligner {
             if (!is_counted(i) || rotated(placement.rotation, normals_[i])[2] < kFacingCamera) continue;
             facing += areas[i];
             const Vector point = placed(placement, model_[i]);
-            const auto found = front.find(cell_of(point));
-            if (found == front.end()) continue;
+            const auto found = front_.find(cell_of(point));
+            if (found == front_.end()) continue;
             seen += areas[i];
             gaps.emplace_back(found->second - point[2], areas[i]);
         }
@@ -346,6 +342,12 @@ class Aligner {
     }
 
   private:
+    using Cell = std::pair<std::int64_t, std::int64_t>;
+    static Cell cell_of(const Vector& point) {
+        return {static_cast<std::int64_t>(std::floor(point[0] / kDepthCellM)),
+                static_cast<std::int64_t>(std::floor(point[1] / kDepthCellM))};
+    }
+
     bool is_counted(std::size_t vertex) const {
         return options_.counted.empty() || options_.counted[vertex] != 0;
     }
@@ -364,6 +366,7 @@ class Aligner {
     std::int64_t num_counted_ = 0;
     std::vector<Vector> surface_, surface_normals_;
     std::vector<char> is_rim_;
+    std::map<Cell, double> front_;  // the surface's greatest depth in each cell of the photo
     NearestPoints nearest_;
 };
 
@@ -476,7 +479,6 @@ struct Beginning {
 };
 
 struct FaceAligner::Parts {
-    FaceAlignmentOptions options;
     Similarity start;
     std::optional<Aligner> aligner;      // none where no surface lies beside the face
     std::optional<Beginning> beginning;  // none where no surface is seen at the face
@@ -492,7 +494,7 @@ FaceAligner::FaceAligner(const Points& vertices, const Triangles& faces, const S
                                                      " flags or none, got " +
                                                      std::to_string(options.counted.size()));
     }
-    auto parts = std::make_unique<Parts>(Parts{options, start, std::nullopt, std::nullopt});
+    auto parts = std::make_unique<Parts>(Parts{start, std::nullopt, std::nullopt});
     const auto near = beside_face(vertices, start, surface_vertices, options.reach_m);
     if (!near.empty()) {
         const Aligner& aligner =
@@ -510,7 +512,6 @@ FaceAligner::FaceAligner(const Points& vertices, const Triangles& faces, const S
 FaceAligner::~FaceAligner() = default;
 
 FaceAlignment FaceAligner::align(const FaceAlignmentWeights& weights) const {
-    const FaceAlignmentOptions& options = parts_->options;
     FaceAlignment result;
     result.placement = parts_->start;
     if (!parts_->beginning) {
@@ -518,6 +519,7 @@ FaceAlignment FaceAligner::align(const FaceAlignmentWeights& weights) const {
         return result;
     }
     const Aligner& aligner = *parts_->aligner;
+    const FaceAlignmentOptions& options = aligner.options();
     const auto& [begin, first] = *parts_->beginning;
     result.placement = begin;
     auto matches = first;

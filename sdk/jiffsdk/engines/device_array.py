@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,10 +48,6 @@ class DeviceArray:
     shape: tuple[int, ...]
     dtype: npt.DTypeLike
     owner: object = field(default=None, repr=False, compare=False)
-
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     @property
     def __cuda_array_interface__(self) -> dict[str, object]:
