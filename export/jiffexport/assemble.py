@@ -35,7 +35,7 @@ from .onnx_graph import Store
 from .photographs import Segment, cut_out, encoder_input, load_square, normalize
 from .segmentation import IMAGE_SIZE_PX as SEGMENTATION_SIZE_PX
 from .segmentation import load_modnet, reference_mattes, static_segmentation
-from .to_onnx import encoder_to_onnx, reference_features
+from .to_onnx import cut_of, encoder_to_onnx, reference_features
 from .verification import verify_graphs
 from .verify import Example, compile_graph, installed_engines
 
@@ -367,11 +367,12 @@ def _export_encoder(
             f"{frame.image_size_px} px; export with a frame that it divides"
         )
     encoder = trained.network.encoder
-    model = encoder_to_onnx(encoder, (1, num_channels, size_px, size_px), name, store)
+    cut = cut_of(encoder)
+    model = encoder_to_onnx(encoder, (1, num_channels, size_px, size_px), name, store, cut is not None)
     images = [encoder_input(picture, num_channels, size_px) for picture in pictures]
     examples = reference_features(encoder, images)
     provenance = trained_provenance(trained.provenance, trained.step)
-    return exported(name, model, examples, store, provenance, license=trained.license)
+    return exported(name, model, examples, store, provenance, license=trained.license, cut=cut)
 
 
 def _segmenter(model: bytes) -> Segment:

@@ -65,6 +65,8 @@ class ExportedGraph:
         Real inputs and what its original makes of them.
     tolerance
         Largest allowed relative error.
+    cut
+        Where its picture may be cut, for the manifest: `stride_px`, `figure` and `border`, of `nets.Reach`.
     """
 
     name: str
@@ -76,6 +78,7 @@ class ExportedGraph:
     examples: tuple[Example, ...] = ()
     tolerance: float = TOLERANCE["fp16"]
     variants: tuple[Variant, ...] = ()
+    cut: Mapping[str, int] | None = None
 
     @property
     def file(self) -> str:
@@ -84,7 +87,7 @@ class ExportedGraph:
     def manifest_entry(self) -> dict[str, Any]:
         """Without errors and variants, which `describe_results` adds when they are known."""
         graph = onnx.load_from_string(self.model).graph
-        return {
+        entry = {
             "file": self.file,
             "inputs": _shapes(graph.input),
             "outputs": _shapes(graph.output),
@@ -94,6 +97,7 @@ class ExportedGraph:
             "license": self.license,
             "provenance": self.provenance,
         }
+        return entry if self.cut is None else entry | {"cut": dict(self.cut)}
 
 
 def exported(
@@ -105,6 +109,7 @@ def exported(
     *,
     license: str = "Apache-2.0",
     tolerance: float | None = None,
+    cut: Mapping[str, int] | None = None,
 ) -> ExportedGraph:
     """A graph and what it will be verified with.
 
@@ -112,11 +117,13 @@ def exported(
     ----------
     tolerance
         Largest allowed relative error; default: `TOLERANCE` of `store`.
+    cut
+        See `ExportedGraph`.
     """
     allowed = TOLERANCE[store] if tolerance is None else tolerance
     _log.info("%s exported", name)
     content = model.SerializeToString()
-    return ExportedGraph(name, content, store, license, provenance, (), tuple(examples), allowed)
+    return ExportedGraph(name, content, store, license, provenance, (), tuple(examples), allowed, cut=cut)
 
 
 def graph_entries(manifest: Any) -> Iterator[dict[str, Any]]:

@@ -23,7 +23,7 @@ from .nets import FaceShapeNet, FineColorNet
 from .onnx_graph import Store
 from .photographs import Segment, cut_out, encoder_input, load_square
 from .segmentation import IMAGE_SIZE_PX as SEGMENTATION_SIZE_PX
-from .to_onnx import encoder_to_onnx, reference_features
+from .to_onnx import cut_of, encoder_to_onnx, reference_features
 from .verify import compile_graph, installed_engines
 
 MODEL_FILE = "face_model.safetensors"
@@ -200,10 +200,11 @@ def _export_fine_encoder(
         pictures = [cut_out(picture, segment, SEGMENTATION_SIZE_PX) for picture in pictures]
     size_px, num_channels = config.image_size_px, config.in_channels
     images = [encoder_input(picture, num_channels, size_px) for picture in pictures]
-    model = encoder_to_onnx(fine.network.encoder, (1, num_channels, size_px, size_px), name, store)
+    cut = cut_of(fine.network.encoder)
+    model = encoder_to_onnx(fine.network.encoder, (1, num_channels, size_px, size_px), name, store, cut is not None)
     examples = reference_features(fine.network.encoder, images)
     provenance = trained_provenance(fine.provenance, fine.step)
-    return exported(name, model, examples, store, provenance, license=fine.license)
+    return exported(name, model, examples, store, provenance, license=fine.license, cut=cut)
 
 
 def _export_color_volume(

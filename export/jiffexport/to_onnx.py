@@ -5,9 +5,7 @@ graphs), but the older one, which traces, takes a fifth of the time and needs no
 
 What is slow by default: not the norms but cubic `Resize`, which ONNX Runtime computes in a scalar loop. On
 one core it takes 6.7 s for the published hourglass with it and 2.4 s with the matrix products of
-`nets.upsample` (OpenVINO: 2.4 s either way). Group norms as torch writes them (`InstanceNormalization` over
-reshaped groups) are within 10 % of every other form tried: `GroupNormalization`, and means and squares in
-three variants.
+`nets.upsample` (OpenVINO: 2.4 s either way). Group norms: see `passes.group_norms`.
 """
 
 from __future__ import annotations
@@ -23,8 +21,9 @@ import torch
 from onnx import helper
 from torch import Tensor, nn
 
+from .nets.residual_encoder import STRIDE, ResidualEncoder
 from .onnx_graph import OPSET, Store, finish
-from .passes import fold_constants, stage_norms, store_weights_fp16, with_static_shapes
+from .passes import fold_constants, spread_group_norms, store_weights_fp16, with_static_shapes
 from .verify import Example
 
 
@@ -37,7 +36,7 @@ class Encoder(Protocol):
 
 
 def encoder_to_onnx(
-    encoder: Encoder, image_shape: tuple[int, ...], name: str, store: Store
+    encoder: Encoder, image_shape: tuple[int, ...], name: str, store: Store, may_be_cut: bool = False
 ) -> onnx.ModelProto:
     """Exports `encoder.inference`.
 
@@ -51,6 +50,8 @@ def encoder_to_onnx(
         Of the graph.
     store
         How weights lie in the file; the graph computes in float32 either way.
+    may_be_cut
+        Whether an engine that gives the input other sides may run it on cut pictures (`spread_group_norms`).
 
     Returns
     -------
@@ -60,7 +61,15 @@ def encoder_to_onnx(
     """
     module = _Inference(encoder)
     traced = _traced(module, {"image": image_shape})
-    return _finished(traced, {"image": image_shape}, module.output_names, name, store)
+    cut_input = "image" if may_be_cut else None
+    return _finished(traced, {"image": image_shape}, module.output_names, name, store, cut_input)
+
+
+def cut_of(encoder: object) -> dict[str, int] | None:
+    """Where pictures of `encoder` may be cut, for a manifest; None for one that sees all from everywhere."""
+    if not isinstance(encoder, ResidualEncoder):
+        return None
+    return {"stride_px": STRIDE, "figure": encoder.reach.figure, "border": encoder.reach.border}
 
 
 def module_to_onnx(
@@ -106,13 +115,14 @@ def _finished(
     output_names: Sequence[str],
     name: str,
     store: Store,
+    cut_input: str | None = None,
 ) -> onnx.ModelProto:
     """With names, static shapes and folded constants."""
     for value, output_name in zip(traced.graph.output, output_names, strict=True):
         traced.graph.node.append(helper.make_node("Identity", [value.name], [output_name]))
         value.name = output_name
     model = with_static_shapes(traced, dict(input_shapes))
-    model = fold_constants(stage_norms(model))
+    model = spread_group_norms(fold_constants(model), cut_input)
     if store == "fp16":
         model = store_weights_fp16(model)
     return finish(model, name)

@@ -5,10 +5,15 @@ Module names follow the published checkpoints.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 
 from .config import ColorConfig, FineColorConfig, Norm
 from .norm import make_norm
+
+STRIDE = 4
+"""Pixels of the picture by texel of the map."""
 
 
 class ResidualBlock(nn.Module):
@@ -32,11 +37,26 @@ class ResidualBlock(nn.Module):
         return x + self.conv_block(x)
 
 
+@dataclass(frozen=True)
+class Reach:
+    """How far a picture and its borders reach in the map of a `ResidualEncoder`, in texels.
+
+    Around a figure on a ground of one value: beyond `figure` texels from it, and `border` texels from the left
+    and upper borders, whose zeros the strided convolutions see, all texels of a row or column are one.
+    """
+
+    figure: int
+    border: int
+
+
 class ResidualEncoder(nn.Module):
     """Image (B, Cin, S, S) -> features (B, 4 * base_channels, S/4, S/4)."""
 
     def __init__(self, config: ColorConfig | FineColorConfig) -> None:
         super().__init__()
+        # The 7 x 7 and two strided convolutions reach two texels, then each of two in a block one more.
+        in_blocks = 2 * config.num_blocks
+        self.reach = Reach(figure=2 + in_blocks, border=1 + in_blocks)
         norm, base = config.norm, config.base_channels
         layers: list[nn.Module] = [
             nn.ReflectionPad2d(3),

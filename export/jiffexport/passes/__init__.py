@@ -3,7 +3,7 @@
 from .constants import fold_constants, with_static_shapes
 from .half import compute_in_fp16
 from .quantize import compute_in_int8, count_multiply_adds, measure_ranges
-from .staged_norms import stage_norms
+from .group_norms import spread_group_norms
 from .storage import store_weights_fp16
 
 __all__ = [
@@ -12,7 +12,7 @@ __all__ = [
     "count_multiply_adds",
     "fold_constants",
     "measure_ranges",
-    "stage_norms",
+    "spread_group_norms",
     "store_weights_fp16",
     "with_static_shapes",
 ]

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from ..errors import GraphError
 from .constants import fold_constants
-from .staged_norms import PREFIX as STAGED_NORM
+from .group_norms import PREFIX as GROUP_NORM
 
 # Sums over many values lose their digits in half precision and leave its range; so do reciprocals.
 _SINGLE = frozenset(
@@ -126,7 +126,7 @@ class _Halving:
     def _convert(self, node: onnx.NodeProto) -> None:
         node = onnx.NodeProto.FromString(node.SerializeToString())
         exact = bool(self._exact.intersection(node.output))
-        single = exact or node.op_type in _SINGLE or node.name.startswith(STAGED_NORM)
+        single = exact or node.op_type in _SINGLE or node.name.startswith(GROUP_NORM)
         not_data = _NOT_DATA.get(node.op_type, frozenset())
         for i, name in enumerate(node.input):
             if name in self._constants:
