@@ -25,7 +25,8 @@ using GpuTensors = std::map<std::string, GpuTensor>;
 class Graph {
   public:
     virtual ~Graph() = default;
-    // What the graph takes and gives, all static.
+    // What the graph takes and gives: all static but for a picture that may come cut (Engine::load_cuttable),
+    // whose height and width are -1.
     virtual NamedShapes inputs() const = 0;
     virtual NamedShapes outputs() const = 0;
     // Throws Error(kEngine) naming the graph and the tensor when inputs do not fit.
@@ -46,6 +47,9 @@ class Engine {
     virtual std::unique_ptr<Graph> load(const std::string& path) = 0;
     // The same for a graph that must not be rounded to the precision that the engine was asked for.
     virtual std::unique_ptr<Graph> load_unrounded(const std::string& path) { return load(path); }
+    // The same for a graph whose "image" may come cut (docs/bundle.md, Cut pictures). An engine that takes one
+    // size of it alone does what load does.
+    virtual std::unique_ptr<Graph> load_cuttable(const std::string& path) { return load(path); }
 };
 
 }  // namespace jiff

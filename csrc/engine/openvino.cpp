@@ -117,6 +117,10 @@ class OpenVinoEngine : public Engine {
 
     std::unique_ptr<Graph> load(const std::string& path) override { return compiled(path, settings_); }
 
+    std::unique_ptr<Graph> load_cuttable(const std::string& path) override {
+        return compiled(path, settings_, true);
+    }
+
     std::unique_ptr<Graph> load_unrounded(const std::string& path) override {
         ov::AnyMap settings = settings_;
         settings[ov::hint::inference_precision.name()] = ov::element::f32;
@@ -124,10 +128,17 @@ class OpenVinoEngine : public Engine {
     }
 
   private:
-    std::unique_ptr<Graph> compiled(const std::string& path, const ov::AnyMap& settings) {
+    std::unique_ptr<Graph> compiled(const std::string& path, const ov::AnyMap& settings,
+                                    bool may_be_cut = false) {
         try {
+            const auto model = core_.read_model(path);
+            if (may_be_cut) {
+                ov::PartialShape image = model->input("image").get_partial_shape();
+                image[2] = image[3] = ov::Dimension::dynamic();
+                model->reshape({{"image", image}});
+            }
             return std::make_unique<OpenVinoGraph>(std::filesystem::path(path).filename().string(),
-                                                   core_.compile_model(path, kDevice, settings));
+                                                   core_.compile_model(model, kDevice, settings));
         } catch (const ov::Exception& error) {
             fail_engine("openvino cannot load '" + path + "': " + reason_of(error) + "; try another engine");
         }

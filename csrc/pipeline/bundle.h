@@ -25,6 +25,12 @@ struct FrameSpec {
     double size_m = 2.0;  // metric side of the frame where no graph estimates it
 };
 
+// Where the picture of an encoder may be cut (docs/bundle.md, Cut pictures), in texels of its map.
+struct CutSpec {
+    int stride_px = 0;           // pixels a texel
+    int figure = 0, border = 0;  // how far a figure reaches, and the left and the upper border
+};
+
 struct GraphSpec {
     std::string path;  // ONNX
     NamedShapes inputs, outputs;
@@ -32,6 +38,7 @@ struct GraphSpec {
     // It segments, detects a face or fits one: what it says decides where all else is, and a pixel of the
     // mask's rim that rounding turns over moves the whole surface.
     bool decides_places = false;
+    std::optional<CutSpec> cut;
 };
 
 // A color head of four outputs blends the photograph's own pixel in (`blends_image` in the manifest).

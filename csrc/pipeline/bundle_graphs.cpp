@@ -54,11 +54,29 @@ std::string torchscript_path(const ManifestNode& graph, const BundleFiles& files
     return {};
 }
 
+std::optional<CutSpec> read_cut(const ManifestNode& graph) {
+    constexpr int kMostTexels = 1 << 16;
+    if (!graph.has("cut")) return std::nullopt;
+    const ManifestNode node = graph.at("cut");
+    const auto texels = [&](const char* name, int least) {
+        return static_cast<int>(node.at(name).whole(least, kMostTexels));
+    };
+    const CutSpec cut{texels("stride_px", 1), texels("figure", 0), texels("border", 0)};
+    const NamedShapes inputs = graph.at("inputs").shapes(), outputs = graph.at("outputs").shapes();
+    const auto image = inputs.find("image"), features = outputs.find("features");
+    const bool fits = inputs.size() == 1 && outputs.size() == 1 && is_image(inputs, "image", 1, 1 << 20) &&
+                      is_image(outputs, "features", 1, 1 << 20) &&
+                      image->second[2] == cut.stride_px * features->second[2] &&
+                      image->second[3] == cut.stride_px * features->second[3];
+    if (!fits) node.wrong("with an \"image\" alone and \"features\" alone, each texel of stride_px pixels");
+    return cut;
+}
+
 }  // namespace
 
 GraphSpec read_graph(const ManifestNode& node, const BundleFiles& files) {
     return {files.path_of(node.at("file")), node.at("inputs").shapes(), node.at("outputs").shapes(),
-            torchscript_path(node, files)};
+            torchscript_path(node, files), false, read_cut(node)};
 }
 
 std::map<std::string, GraphSpec> read_graphs(const ManifestNode& nodes, const BundleFiles& files,

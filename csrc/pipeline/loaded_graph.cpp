@@ -1,5 +1,6 @@
 #include "pipeline/loaded_graph.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/status.h"
@@ -9,11 +10,19 @@ namespace {
 
 std::string found_shape(const Shape* found) { return found == nullptr ? "none" : to_string(*found); }
 
+// The shape that a graph tells, with sides that may be any as the manifest has them.
+Shape told_shape(Shape found, const Shape& expected, bool may_be_cut) {
+    for (std::size_t i = 0; may_be_cut && i < std::min(found.size(), expected.size()); ++i) {
+        if (found[i] == -1) found[i] = expected[i];
+    }
+    return found;
+}
+
 void check_tensors(const GraphSpec& spec, const NamedShapes& expected, const NamedShapes& found,
                    const char* role) {
     for (const auto& [tensor, shape] : expected) {
         const auto match = found.find(tensor);
-        if (match == found.end() || match->second != shape) {
+        if (match == found.end() || told_shape(match->second, shape, spec.cut.has_value()) != shape) {
             throw Error(ErrorCode::kBundle, "graph file '" + spec.path + "' must have " + role + " '" +
                                                 tensor + "' of shape " + to_string(shape) +
                                                 " as the manifest says, got " +
@@ -36,14 +45,15 @@ const std::string& file_for(const GraphSpec& spec, const Engine& engine) {
 
 std::unique_ptr<Graph> loaded(const GraphSpec& spec, Engine& engine) {
     const std::string& file = file_for(spec, engine);
-    return spec.decides_places ? engine.load_unrounded(file) : engine.load(file);
+    if (spec.decides_places) return engine.load_unrounded(file);
+    return spec.cut ? engine.load_cuttable(file) : engine.load(file);
 }
 
 // An engine that gives less than it declared would be read out of bounds: checked on every run.
 template <typename Outputs, typename ShapeOf>
-void check_outputs(const std::string& name, const GraphSpec& spec, const Outputs& outputs,
+void check_outputs(const std::string& name, const NamedShapes& expected, const Outputs& outputs,
                    const ShapeOf& shape_of) {
-    for (const auto& [tensor, shape] : spec.outputs) {
+    for (const auto& [tensor, shape] : expected) {
         const auto found = outputs.find(tensor);
         const Shape* given = found == outputs.end() ? nullptr : &shape_of(found->second);
         if (given == nullptr || *given != shape) {
@@ -54,23 +64,34 @@ void check_outputs(const std::string& name, const GraphSpec& spec, const Outputs
     }
 }
 
+const Shape& shape_of_tensor(const Tensor& tensor) { return tensor.shape(); }
+
 }  // namespace
 
 LoadedGraph::LoadedGraph(std::string name, GraphSpec spec, Engine& engine)
     : name_(std::move(name)), spec_(std::move(spec)), graph_(loaded(spec_, engine)) {
     check_tensors(spec_, spec_.inputs, graph_->inputs(), "an input");
     check_tensors(spec_, spec_.outputs, graph_->outputs(), "an output");
+    takes_cut_pictures_ = spec_.cut && graph_->inputs().at("image")[2] == -1;
 }
 
 NamedTensors LoadedGraph::run(const NamedViews& inputs) const {
     auto outputs = graph_->run(inputs);
-    check_outputs(name_, spec_, outputs, [](const Tensor& tensor) -> const Shape& { return tensor.shape(); });
+    check_outputs(name_, spec_.outputs, outputs, shape_of_tensor);
     return outputs;
+}
+
+Tensor LoadedGraph::run_cut(const Tensor& image) const {
+    Shape features = spec_.outputs.at("features");
+    for (const int axis : {2, 3}) features[axis] = image.shape()[axis] / spec_.cut->stride_px;
+    auto outputs = graph_->run({{"image", image.view()}});
+    check_outputs(name_, {{"features", features}}, outputs, shape_of_tensor);
+    return std::move(outputs.at("features"));
 }
 
 GpuTensors LoadedGraph::run_on_gpu(const GpuTensors& inputs) const {
     auto outputs = graph_->run_on_gpu(inputs);
-    check_outputs(name_, spec_, outputs,
+    check_outputs(name_, spec_.outputs, outputs,
                   [](const GpuTensor& tensor) -> const Shape& { return tensor.shape; });
     return outputs;
 }

@@ -21,6 +21,12 @@ class LoadedGraph {
     // Throws Error(kEngine) when the engine gives less than it declared.
     NamedTensors run(const NamedViews& inputs) const;
 
+    // Whether "image" may come cut: by spec().cut, and by the engine.
+    bool takes_cut_pictures() const { return takes_cut_pictures_; }
+
+    // Gives "features" of a picture of other sides, whole multiples of the stride, where that is so.
+    Tensor run_cut(const Tensor& image) const;
+
     // The same for tensors that stay on the GPU, where the graph runs.
     bool is_on_gpu() const { return graph_->is_on_gpu(); }
     GpuTensors run_on_gpu(const GpuTensors& inputs) const;
@@ -37,6 +43,7 @@ class LoadedGraph {
     std::string name_;
     GraphSpec spec_;
     std::unique_ptr<Graph> graph_;
+    bool takes_cut_pictures_;
 };
 
 }  // namespace jiff

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/threads.h"
+#include "pipeline/figure_encoding.h"
 #include "pipeline/head_functions.h"
 #include "pipeline/vertex_colors.h"
 
@@ -18,7 +19,11 @@ const Tensor& PhotoFunctions::host_frame(int frame_px) {
 
 NamedTensors PhotoFunctions::encode_on_host(const LoadedGraph& encoder, int frame_px) {
     const Shape& image = encoder.spec().inputs.at("image");
-    return encoder.run(encoder_input(host_frame(frame_px), image[1], image[2]));
+    const Tensor input = encoder_input(host_frame(frame_px), image[1], image[2]);
+    if (!encoder.takes_cut_pictures()) return encoder.run(input);
+    NamedTensors outputs;
+    outputs.emplace("features", encode_figure(encoder, input));
+    return outputs;
 }
 
 Tensor take_features(NamedTensors& outputs) { return std::move(outputs.extract("features").mapped()); }

@@ -26,7 +26,7 @@ class Graph(ABC):
     name : str
         The graph's file, for messages.
     inputs, outputs : dict of str to tuple of int
-        Shape of every tensor; -1 where it is not static.
+        Shape of every tensor; -1 for a side that may be any.
     takes_device_arrays : bool
         Whether `run` takes arrays that lie on the GPU, without copying them.
     """
@@ -83,7 +83,10 @@ class Graph(ABC):
                     f"input '{name}' of graph '{self.name}' lies on a GPU, where this engine does not run; "
                     "copy it to the host or ask for device='cuda'"
                 )
-            if given.shape != shape or given.dtype != np.float32:
+            fits = len(given.shape) == len(shape) and all(
+                told in (-1, side) for side, told in zip(given.shape, shape, strict=True)
+            )
+            if not fits or given.dtype != np.float32:
                 raise EngineError(
                     f"input '{name}' of graph '{self.name}' must be float32 of shape {shape}, "
                     f"got {given.dtype} of shape {given.shape}"

@@ -12,7 +12,7 @@ import openvino
 
 from ..errors import EngineError
 from .base import Array, Engine, Graph, Shape, Tensor
-from .variants import decides_places, find_int8
+from .variants import decides_places, find_int8, may_be_cut
 
 
 def _shape(partial: Any) -> Shape:
@@ -70,7 +70,11 @@ class OpenVinoEngine(Engine):
     def _load(self, path: str) -> Graph:
         file = str(find_int8(path)) if self.precision == "int8" else path
         settings = self._settings | {"INFERENCE_PRECISION_HINT": self._hint(path, file)}
-        return OpenVinoGraph(Path(path).name, self._core.compile_model(file, "CPU", settings))
+        model = self._core.read_model(file)
+        if file == path and may_be_cut(path):
+            image = model.input("image").get_partial_shape()
+            model.reshape({"image": [image[0], image[1], -1, -1]})
+        return OpenVinoGraph(Path(path).name, self._core.compile_model(model, "CPU", settings))
 
     def _hint(self, path: str, file: str) -> str:
         if self.precision == "bf16":

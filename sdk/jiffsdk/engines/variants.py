@@ -105,6 +105,14 @@ def decides_places(path: str) -> bool:
     return any(entry["file"] == onnx.name for part in parts for entry in _graphs(part))
 
 
+def may_be_cut(path: str) -> bool:
+    """Whether the picture of the graph at `path` may come cut (docs/bundle.md, Cut pictures)."""
+    onnx = Path(path)
+    if not (onnx.parent / "bundle.json").is_file():
+        return False
+    return any(entry["file"] == onnx.name and "cut" in entry for entry in _graphs(_manifest(onnx)))
+
+
 def _manifest(file: Path) -> Any:
     path = file.parent / "bundle.json"
     try:
