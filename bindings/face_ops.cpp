@@ -104,9 +104,9 @@ FloatArray coordinates_of(const std::array<float, 3>& scale, const std::array<fl
 
 VolumeSampler make_sampler(const py::array& volume) {
     const FloatArray checked = checked_array<float>(volume, {1, -1, -1, -1, -1}, "volume");
-    const TensorView view = view_of(checked);
-    const py::gil_scoped_release release;
-    return VolumeSampler(view);
+    Tensor copy(shape_of(checked));
+    std::copy_n(checked.data(), copy.size(), copy.data());
+    return VolumeSampler(std::move(copy));
 }
 
 FloatArray sample(const VolumeSampler& sampler, const py::array& coordinates) {

@@ -4,7 +4,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
-#include <cstring>
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -50,12 +50,8 @@ class PythonGraph : public Graph {
         for (const auto& [name, view] : inputs)
             arrays[py::str(name)] = py::array_t<float>(view.shape, view.data);
         NamedTensors outputs;
-        for (const auto& [name, value] : graph_.get().attr("run")(arrays).cast<py::dict>()) {
-            const FloatArray array = value.cast<FloatArray>();
-            Tensor tensor(shape_of(array));
-            std::memcpy(tensor.data(), array.data(), sizeof(float) * tensor.size());
-            outputs.emplace(name.cast<std::string>(), std::move(tensor));
-        }
+        for (const auto& [name, value] : graph_.get().attr("run")(arrays).cast<py::dict>())
+            outputs.emplace(name.cast<std::string>(), tensor_of(value.cast<FloatArray>()));
         return outputs;
     }
 
@@ -90,6 +86,18 @@ class PythonGraph : public Graph {
     }
 
   private:
+    // Without a copy of an array that is writeable, and so belongs to nobody who forbids it.
+    static Tensor tensor_of(const FloatArray& array) {
+        if (!array.writeable()) {
+            Tensor tensor(shape_of(array));
+            std::copy_n(array.data(), tensor.size(), tensor.data());
+            return tensor;
+        }
+        const auto owner = std::make_shared<PythonObject>(array);
+        return Tensor(shape_of(array),
+                      std::shared_ptr<float>(owner, const_cast<float*>(array.data())));
+    }
+
     NamedShapes shapes(const char* role) const {
         const py::gil_scoped_acquire gil;
         return graph_.get().attr(role).cast<NamedShapes>();

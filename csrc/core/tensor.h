@@ -1,7 +1,11 @@
 // Dense float32 tensors: a view that borrows and a tensor that owns. Row-major, contiguous.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <new>
 #include <numeric>
 #include <string>
 #include <utility>
@@ -32,17 +36,40 @@ struct TensorView {
 class Tensor {
   public:
     Tensor() = default;
-    explicit Tensor(Shape shape) : shape_(std::move(shape)), values_(num_elements(shape_)) {}
+    explicit Tensor(Shape shape) : shape_(std::move(shape)), values_(zeros(num_elements(shape_))) {}
+    // Values that somebody else made, as long as `values` lives.
+    Tensor(Shape shape, std::shared_ptr<float> values)
+        : shape_(std::move(shape)), values_(std::move(values)) {}
+    Tensor(Tensor&&) noexcept = default;
+    Tensor& operator=(Tensor&&) noexcept = default;
+    // Copies the values, too.
+    Tensor(const Tensor& other) : Tensor() { *this = other; }
+    Tensor& operator=(const Tensor& other) {
+        if (this == &other) return *this;
+        std::shared_ptr<float> values = zeros(other.size());
+        std::copy_n(other.data(), other.size(), values.get());
+        shape_ = other.shape_;
+        values_ = std::move(values);
+        return *this;
+    }
+    ~Tensor() = default;
 
     const Shape& shape() const { return shape_; }
-    std::int64_t size() const { return static_cast<std::int64_t>(values_.size()); }
-    float* data() { return values_.data(); }
-    const float* data() const { return values_.data(); }
-    TensorView view() const { return {values_.data(), shape_}; }
+    std::int64_t size() const { return values_ ? num_elements(shape_) : 0; }
+    float* data() { return values_.get(); }
+    const float* data() const { return values_.get(); }
+    TensorView view() const { return {values_.get(), shape_}; }
 
   private:
+    // A large block comes from the system as zero pages, which nobody touches before they are written.
+    static std::shared_ptr<float> zeros(std::int64_t num) {
+        void* const block = std::calloc(static_cast<std::size_t>(std::max<std::int64_t>(num, 1)), sizeof(float));
+        if (block == nullptr) throw std::bad_alloc();
+        return {static_cast<float*>(block), std::free};
+    }
+
     Shape shape_;
-    std::vector<float> values_;
+    std::shared_ptr<float> values_;
 };
 
 }  // namespace jiff

@@ -62,11 +62,18 @@ class OpenVinoGraph : public Graph {
         const std::lock_guard<std::mutex> lock(mutex_);
         try {
             for (std::size_t i = 0; i < views.size(); ++i) set_input(i, *views[i]);
-            request_.infer();
             NamedTensors outputs;
-            // The request keeps its output memory: copied before the next thread writes there.
-            for (const auto& [tensor, port] : outputs_)
-                outputs.emplace(tensor, copy(request_.get_tensor(port)));
+            for (const auto& [tensor, port] : outputs_) {
+                if (port.get_partial_shape().is_dynamic()) continue;
+                Tensor& target = outputs.emplace(tensor, Tensor(output_shapes_.at(tensor))).first->second;
+                request_.set_tensor(port, ov::Tensor(ov::element::f32, port.get_shape(), target.data()));
+            }
+            request_.infer();
+            // The request keeps the rest: copied before the next thread writes there.
+            for (const auto& [tensor, port] : outputs_) {
+                if (port.get_partial_shape().is_dynamic())
+                    outputs.emplace(tensor, copy(request_.get_tensor(port)));
+            }
             // A reconstruction runs one graph after the other: all together would hold 200 MB. To take it
             // anew costs 8 to 20 % of a run.
             model_.release_memory();

@@ -99,7 +99,7 @@ DeviceVolume::DeviceVolume(const DeviceView& volume, const VolumeFrame& frame, c
 }
 
 DeviceVolume::DeviceVolume(const VolumeSampler& volume, const VolumeFrame& frame, const Stream& stream)
-    : voxels_(volume.voxels(), stream),
+    : voxels_(volume.voxels().data(), volume.voxels().size(), stream),
       shape_{1, volume.num_channels(), volume.sides()[2], volume.sides()[1], volume.sides()[0]},
       frame_(frame) {}
 

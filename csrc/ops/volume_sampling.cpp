@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "core/status.h"
 #include "core/threads.h"
@@ -16,26 +17,47 @@ void cube_coordinates(const VolumeFrame& frame, const float* points, std::int64_
     }
 }
 
-VolumeSampler::VolumeSampler(const TensorView& volume) {
-    const bool fits =
-        volume.shape.size() == 5 && volume.shape[0] == 1 &&
-        std::all_of(volume.shape.begin(), volume.shape.end(), [](std::int64_t side) { return side >= 1; });
-    if (!fits || !volume.data) {
+VolumeSampler::VolumeSampler(Tensor volume) : planes_(std::move(volume)) {
+    const Shape& shape = planes_.shape();
+    const bool fits = shape.size() == 5 && shape[0] == 1 &&
+                      std::all_of(shape.begin(), shape.end(), [](std::int64_t side) { return side >= 1; });
+    if (!fits) {
         throw Error(
             ErrorCode::kInvalidArgument,
-            "a volume must have shape [1, C, D, H, W] with no empty axis, got " + to_string(volume.shape));
+            "a volume must have shape [1, C, D, H, W] with no empty axis, got " + to_string(shape));
     }
-    num_channels_ = volume.shape[1];
-    sides_ = {volume.shape[4], volume.shape[3], volume.shape[2]};
-    voxels_.resize(volume.size());
-    const std::int64_t num_rows = sides_[1] * sides_[2], num_voxels = sides_[0] * num_rows;
-    parallel_for(num_rows, [&](std::int64_t row) {
-        for (std::int64_t c = 0; c < num_channels_; ++c) {
-            const float* from = volume.data + c * num_voxels + row * sides_[0];
-            float* to = voxels_.data() + row * sides_[0] * num_channels_ + c;
-            for (std::int64_t x = 0; x < sides_[0]; ++x) to[x * num_channels_] = from[x];
-        }
+    num_channels_ = shape[1];
+    sides_ = {shape[4], shape[3], shape[2]};
+    voxels_ = Tensor({shape[2], shape[3], shape[4], shape[1]});
+    rows_ = std::make_unique<Rows>(sides_[1] * sides_[2]);
+}
+
+const Tensor& VolumeSampler::voxels() const {
+    parallel_for(sides_[2], [this](std::int64_t z) {
+        for (std::int64_t y = 0; y < sides_[1]; ++y) row_of(y, z);
     });
+    return voxels_;
+}
+
+const float* VolumeSampler::row_of(std::int64_t y, std::int64_t z) const {
+    const std::int64_t row = z * sides_[1] + y;
+    if (!rows_->is_ready[row].load(std::memory_order_acquire)) {
+        const std::lock_guard<std::mutex> lock(rows_->mutexes[z % rows_->mutexes.size()]);
+        if (!rows_->is_ready[row].load(std::memory_order_relaxed)) {
+            arrange(row);
+            rows_->is_ready[row].store(true, std::memory_order_release);
+        }
+    }
+    return voxels_.data() + row * sides_[0] * num_channels_;
+}
+
+void VolumeSampler::arrange(std::int64_t row) const {
+    const std::int64_t num_voxels = sides_[0] * sides_[1] * sides_[2];
+    float* const target = voxels_.data() + row * sides_[0] * num_channels_;
+    for (std::int64_t c = 0; c < num_channels_; ++c) {
+        const float* from = planes_.data() + c * num_voxels + row * sides_[0];
+        for (std::int64_t x = 0; x < sides_[0]; ++x) target[x * num_channels_ + c] = from[x];
+    }
 }
 
 void VolumeSampler::sample_one(const float* coordinates, float* row) const {
@@ -50,8 +72,7 @@ void VolumeSampler::sample_one(const float* coordinates, float* row) const {
         const int i = corner & 1, j = corner >> 1 & 1, k = corner >> 2;
         const float weight = z.weight[k] * y.weight[j] * x.weight[i];
         if (weight == 0.0f) continue;  // outside, perhaps
-        const float* voxel =
-            voxels_.data() + ((z.index[k] * sides_[1] + y.index[j]) * sides_[0] + x.index[i]) * num_channels_;
+        const float* voxel = row_of(y.index[j], z.index[k]) + x.index[i] * num_channels_;
         for (std::int64_t c = 0; c < num_channels_; ++c) row[c] += voxel[c] * weight;
     }
 }

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
-#include <vector>
+#include <memory>
+#include <mutex>
 
 #include "core/host_device.h"
 #include "core/tensor.h"
@@ -51,16 +53,16 @@ JIFF_HOST_DEVICE inline AxisVoxels axis_voxels(float coordinate, std::int64_t si
 void cube_coordinates(const VolumeFrame& frame, const float* points, std::int64_t num_points,
                       float* coordinates);
 
-// Holds a volume with its channels side by side, which a sample reads together.
+// Holds a volume with its channels side by side, which a sample reads together. A face is a small part of the
+// published volume: a row of voxels is put so when the first sample needs it.
 class VolumeSampler {
   public:
-    // Copies `volume`. Throws Error(kInvalidArgument) unless it is [1, C, D, H, W], no axis empty, and has
-    // data.
-    explicit VolumeSampler(const TensorView& volume);
+    // Throws Error(kInvalidArgument) unless `volume` is [1, C, D, H, W], no axis empty.
+    explicit VolumeSampler(Tensor volume);
 
     std::int64_t num_channels() const { return num_channels_; }
     const std::array<std::int64_t, 3>& sides() const { return sides_; }  // along x, y, z
-    const std::vector<float>& voxels() const { return voxels_; }         // [D, H, W, C]
+    const Tensor& voxels() const;                                        // [D, H, W, C], all of them
 
     // Writes the C channels at each of `coordinates` [N, 3] to a row of `samples`, rows `row_stride` apart.
     // Coordinates are x, y, z in the unit cube, along W, H, D. A NaN coordinate gives NaN.
@@ -68,11 +70,22 @@ class VolumeSampler {
                 std::int64_t row_stride) const;
 
   private:
+    // Which rows are put so already.
+    struct Rows {
+        explicit Rows(std::int64_t num) : is_ready(new std::atomic<bool>[num] {}) {}
+        std::unique_ptr<std::atomic<bool>[]> is_ready;
+        std::array<std::mutex, 16> mutexes;  // of those that are not, by z
+    };
+
     void sample_one(const float* coordinates, float* row) const;
+    const float* row_of(std::int64_t y, std::int64_t z) const;
+    void arrange(std::int64_t row) const;
 
     std::int64_t num_channels_;
     std::array<std::int64_t, 3> sides_;  // along x, y, z
-    std::vector<float> voxels_;          // [D, H, W, C]
+    Tensor planes_;                      // [1, C, D, H, W]
+    mutable Tensor voxels_;              // [D, H, W, C]
+    std::unique_ptr<Rows> rows_;
 };
 
 }  // namespace jiff

@@ -33,7 +33,7 @@ FaceVolume volume_of(const Tensor& codes, const VoxelGroups& groups, const Volum
     const std::int64_t side = spec.resolution;
     Tensor means({1, codes.shape()[2], side, side, side});
     groups.mean(codes.data(), codes.shape()[2], means.data());
-    return {VolumeSampler(unet.run({{"volume", means.view()}}, "features").view()), frame};
+    return {VolumeSampler(unet.run({{"volume", means.view()}}, "features")), frame};
 }
 
 VoxelGroups voxel_groups(const Tensor& coordinates, int resolution) {
@@ -42,9 +42,9 @@ VoxelGroups voxel_groups(const Tensor& coordinates, int resolution) {
     return VoxelGroups(voxels.data(), num_points, num_voxels(resolution));
 }
 
-// Points of a level and what is known at each: coordinates [1, N, 3] and codes [1, N, C].
+// Points of a level and what is known at each: coordinates [1, N, 3] and codes [1, N, C]. Borrowed.
 struct CodedPoints {
-    Tensor points, codes;
+    const Tensor &points, &codes;
 };
 
 // Centres of groups, and the groups [1, M, K, 3 + C]: offsets from the centre, then codes.
@@ -172,11 +172,14 @@ FaceVolume ColorVolumeEncoder::encode(const Points& vertices,
     const Tensor coordinates = coordinates_of(frame, vertices);
     const auto& [num_first, num_second] = spec_.num_centers;
 
-    const Groups groups1 = group_points({coordinates, colored(coordinates, colors)}, num_first,
-                                        spec_.radii[0], spec_.group_sizes[0]);
-    const CodedPoints level1{groups1.centers, sa1_.run({{"groups", groups1.members.view()}}, "codes")};
+    const Tensor painted = colored(coordinates, colors);
+    const Groups groups1 =
+        group_points({coordinates, painted}, num_first, spec_.radii[0], spec_.group_sizes[0]);
+    const Tensor codes1 = sa1_.run({{"groups", groups1.members.view()}}, "codes");
+    const CodedPoints level1{groups1.centers, codes1};
     const Groups groups2 = group_points(level1, num_second, spec_.radii[1], spec_.group_sizes[1]);
-    const CodedPoints level2{groups2.centers, sa2_.run({{"groups", groups2.members.view()}}, "codes")};
+    const Tensor codes2 = sa2_.run({{"groups", groups2.members.view()}}, "codes");
+    const CodedPoints level2{groups2.centers, codes2};
     const Tensor whole = sa3_.run({{"groups", whole_group(level2).view()}}, "codes");
 
     const Tensor everywhere = repeated(whole, num_second);

@@ -49,6 +49,8 @@ class Graph(ABC):
     def run(self, arrays: Mapping[str, Tensor]) -> dict[str, Array]:
         """Runs the graph on float32 arrays, which are not copied if they are contiguous.
 
+        What it returns is the caller's: later runs leave it as it is.
+
         Raises
         ------
         EngineError

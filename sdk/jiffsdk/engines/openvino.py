@@ -38,9 +38,15 @@ class OpenVinoGraph(Graph):
 
     def _run(self, arrays: Mapping[str, Tensor]) -> dict[str, Array]:
         with self._lock:
+            outputs = {
+                name: np.empty(shape, np.float32) for name, shape in self.outputs.items() if -1 not in shape
+            }
+            for name, array in outputs.items():
+                self._request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
             self._request.infer(dict(arrays), share_inputs=True)
-            # The request keeps its output memory: copied before the next thread writes there.
-            outputs = {name: np.array(self._request.get_tensor(name).data) for name in self.outputs}
+            # The request keeps the rest: copied before the next thread writes there.
+            for name in self.outputs.keys() - outputs.keys():
+                outputs[name] = np.array(self._request.get_tensor(name).data)
             self._compiled.release_memory()
             return outputs
 
