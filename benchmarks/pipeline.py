@@ -9,8 +9,8 @@ dense grid; colours of the vertices in torch on such batches. The octree decides
 ours, so both find one surface, and in the face region both ask the body's head and the face's, which the
 published blend by distance mixes (default of ours, too). Segmentation, detection, fit and placement of the
 face are one code on both sides and count on both. Its heads and encoders have random weights, which take as
-long as any. The process keeps freed memory (`jiffsdk.keep_freed_memory`), from which both sides gain; not
-with `--give-back`.
+long as any. With `--keep-memory` the process keeps freed memory (`jiffsdk.keep_freed_memory`), from which both
+sides gain.
 
 `compact` is the default bundle at 256, `paper` the published sizes at 512 with random weights and the surface
 of a person (`paper_bundle.py`; kept in build/). Without `--full` the baseline's queries and colours are timed
@@ -396,8 +396,8 @@ def measure(name: str, arguments: argparse.Namespace, clock: Clock) -> tuple[lis
 PRINT_PEAK = """
 import sys
 from jiffsdk import Reconstructor, keep_freed_memory
-bundle, photograph, resolution, threads, precision, give_back = sys.argv[1:]
-give_back or keep_freed_memory()
+bundle, photograph, resolution, threads, precision, keep_memory = sys.argv[1:]
+keep_memory and keep_freed_memory()
 Reconstructor(bundle, num_threads=int(threads), precision=precision)(photograph, resolution=int(resolution))
 status = open("/proc/self/status").read()
 print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
@@ -407,7 +407,7 @@ print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
 def peak_memory_mb(bundle: Path, resolution: int, arguments: argparse.Namespace) -> float:
     """Of a process that loads the bundle and reconstructs the photograph once."""
     words = [str(bundle), str(PHOTOGRAPH), str(resolution), str(arguments.threads), arguments.precision]
-    words.append("yes" if arguments.give_back else "")
+    words.append("yes" if arguments.keep_memory else "")
     run = subprocess.run(
         [sys.executable, "-c", PRINT_PEAK, *words], check=True, capture_output=True, text=True
     )
@@ -447,7 +447,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of each side (default 1)")
     parser.add_argument("--clock", choices=["wall", "cpu"], default="cpu")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
-    parser.add_argument("--give-back", action="store_true", help="freed memory goes back to the system")
+    parser.add_argument("--keep-memory", action="store_true", help="freed memory stays with the process")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     arguments = parser.parse_args()
     if arguments.clock == "cpu" and arguments.threads != 1:
@@ -459,7 +459,7 @@ def main() -> None:
     import jiffsdk
     from jiffsdk import _core
 
-    keeps_memory = not arguments.give_back and jiffsdk.keep_freed_memory()
+    keeps_memory = arguments.keep_memory and jiffsdk.keep_freed_memory()
     torch.set_num_threads(arguments.threads)
     clock = time.perf_counter if arguments.clock == "wall" else time.process_time
     machine = {

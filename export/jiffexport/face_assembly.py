@@ -25,6 +25,7 @@ from .photographs import Segment, cut_out, encoder_input, load_square
 from .segmentation import IMAGE_SIZE_PX as SEGMENTATION_SIZE_PX
 from .to_onnx import cut_of, encoder_to_onnx, reference_features
 from .verify import compile_graph, installed_engines
+from .volume_network import VolumeNetwork, fold_final_conv
 
 MODEL_FILE = "face_model.safetensors"
 REGION_MARGIN = 0.3
@@ -95,33 +96,34 @@ def add_face_parts(
     crops = _crops(manifest, files, pictures, model, crop.side_m, crop.crop_size_px)
     meshes = [fitted_mesh(face, regressor.network, model) for face in crops]
     coefficients = export_face_regressor(regressor, crops, store)
-    volume = export_shape_volume(
-        shape.network.volume, meshes, store, trained_provenance(shape.provenance, shape.step), shape.license
-    )
+    network, joint_head = fold_final_conv(shape.network.volume.unet3d, shape.network.face_head)
+    provenance = trained_provenance(shape.provenance, shape.step)
+    volume = export_shape_volume(shape.network.volume, network, meshes, store, provenance, shape.license)
     graphs = [coefficients, *volume.graphs.values()]
-    heads: dict[str, Head] = {"face_shape": shape.network.face_head}
+    heads: dict[str, Head] = {"face_shape": joint_head}
     face: Manifest = {
         "model": {"file": MODEL_FILE, "license": model.license, "provenance": model.provenance},
         "regressor": coefficients.manifest_entry() | {"side_m": crop.side_m},
         "region_margin": REGION_MARGIN,
         "shape": {
             "volume": volume.manifest_entry(),
-            "head": describe_joint_head(shape.network.face_head, "face_shape")
+            "head": describe_joint_head(joint_head, "face_shape")
             | {"features": ["shape_encoder"]},
         },
     }
     sections: Manifest = {"face": face}
     if fine is not None:
         encoder = _export_fine_encoder(fine, pictures if verify else [], _segmenter(manifest, files), store)
-        color_volume = _export_color_volume(fine, meshes, store)
+        network, joint_head = fold_final_conv(fine.network.volume.unet3d, fine.network.face_head)
+        color_volume = _export_color_volume(fine, network, meshes, store)
         graphs += [encoder, *color_volume.graphs.values()]
         sections["fine_color"] = _describe_fine_color(fine.network, encoder)
         face["color"] = {
             "volume": color_volume.manifest_entry(),
-            "head": describe_joint_head(fine.network.face_head, "face_color")
+            "head": describe_joint_head(joint_head, "face_color")
             | {"blends_image": fine.network.config.blends_image},
         }
-        heads |= {"fine_color": fine.network.head, "face_color": fine.network.face_head}
+        heads |= {"fine_color": fine.network.head, "face_color": joint_head}
     packed = pack_heads(heads, store, beside=_other_heads(files))
 
     _drop_face(manifest, files)
@@ -208,10 +210,10 @@ def _export_fine_encoder(
 
 
 def _export_color_volume(
-    fine: TrainedNetwork[FineColorNet], meshes: Sequence[FaceMesh], store: Store
+    fine: TrainedNetwork[FineColorNet], network: VolumeNetwork, meshes: Sequence[FaceMesh], store: Store
 ) -> ExportedVolume:
     provenance = trained_provenance(fine.provenance, fine.step)
-    return export_color_volume(fine.network.volume, meshes, store, provenance, fine.license)
+    return export_color_volume(fine.network.volume, network, meshes, store, provenance, fine.license)
 
 
 def _describe_fine_color(network: FineColorNet, encoder: ExportedGraph) -> Manifest:

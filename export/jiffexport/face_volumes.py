@@ -21,6 +21,7 @@ from .nets.volume_frame import volume_frame
 from .onnx_graph import Store
 from .to_onnx import module_to_onnx
 from .verify import Example
+from .volume_network import VolumeNetwork
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,14 @@ class ExportedVolume:
 
 
 def export_shape_volume(
-    encoder: ShapeVolumeEncoder, meshes: Sequence[FaceMesh], store: Store, provenance: str, license: str
+    encoder: ShapeVolumeEncoder,
+    network: VolumeNetwork,
+    meshes: Sequence[FaceMesh],
+    store: Store,
+    provenance: str,
+    license: str,
 ) -> ExportedVolume:
-    """Graphs `points_0`, … and `unet`, verified on `meshes`; at least one.
+    """Graphs `points_0`, … and `unet`, which is `network`, verified on `meshes`; at least one.
 
     Raises
     ------
@@ -121,14 +127,19 @@ def export_shape_volume(
             codes = record("points_0", stages[0], coordinates)
             for index, stage in enumerate(stages[1:], start=1):
                 codes = record(f"points_{index}", stage, codes, voxel_max(codes, voxels))
-            record("unet", _unet(encoder.unet3d), voxel_mean(codes, voxels, config.resolution))
+            record("unet", _unet(network), voxel_mean(codes, voxels, config.resolution))
     return ExportedVolume(config, record.export("face_shape", store, provenance, license))
 
 
 def export_color_volume(
-    encoder: ColorVolumeEncoder, meshes: Sequence[FaceMesh], store: Store, provenance: str, license: str
+    encoder: ColorVolumeEncoder,
+    network: VolumeNetwork,
+    meshes: Sequence[FaceMesh],
+    store: Store,
+    provenance: str,
+    license: str,
 ) -> ExportedVolume:
-    """Graphs `sa1` to `fp1` and `unet`, verified on `meshes`; at least one.
+    """Graphs `sa1` to `fp1` and `unet`, which is `network`, verified on `meshes`; at least one.
 
     Raises
     ------
@@ -151,7 +162,7 @@ def export_color_volume(
             codes1 = record("fp2", fp2, codes1, interpolate_nearest(codes2, centers2, centers1))
             codes = record("fp1", fp1, interpolate_nearest(codes1, centers1, coordinates))
             voxels = voxel_indices(coordinates, config.resolution)
-            record("unet", _unet(encoder.unet3d), voxel_mean(codes, voxels, config.resolution))
+            record("unet", _unet(network), voxel_mean(codes, voxels, config.resolution))
     return ExportedVolume(config, record.export("face_color", store, provenance, license))
 
 
@@ -172,5 +183,5 @@ def _shape_stage(points: nn.Module, index: int) -> Part:
     return Part(points, lambda *values: points.stage(index, *values), inputs, "codes")
 
 
-def _unet(unet: nn.Module) -> Part:
-    return Part(unet, unet, ("volume",), "features")
+def _unet(network: VolumeNetwork) -> Part:
+    return Part(network, network, ("volume",), "features")

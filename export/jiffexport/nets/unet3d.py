@@ -64,6 +64,10 @@ class UNet3d(nn.Module):
         self.final_conv = nn.Conv3d(previous, config.feature_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.final_conv(self.before_final_conv(x))
+
+    def before_final_conv(self, x: Tensor) -> Tensor:
+        """What the last convolution takes, (B, level_channels[0], R, R, R)."""
         skips: list[Tensor] = []
         for i, encoder in enumerate(self.encoders):
             x = encoder(x if i == 0 else F.max_pool3d(x, 2))
@@ -71,4 +75,4 @@ class UNet3d(nn.Module):
         for decoder, skip in zip(self.decoders, reversed(skips[:-1]), strict=True):
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")
             x = decoder(torch.cat([skip, x], 1))
-        return self.final_conv(x)
+        return x
