@@ -102,11 +102,11 @@ FloatArray coordinates_of(const std::array<float, 3>& scale, const std::array<fl
     return coordinates;
 }
 
-VolumeSampler make_sampler(const py::array& volume) {
+VolumeSampler make_sampler(const py::array& volume, bool appends_ones) {
     const FloatArray checked = checked_array<float>(volume, {1, -1, -1, -1, -1}, "volume");
     Tensor copy(shape_of(checked));
     std::copy_n(checked.data(), copy.size(), copy.data());
-    return VolumeSampler(std::move(copy));
+    return VolumeSampler(std::move(copy), appends_ones);
 }
 
 FloatArray sample(const VolumeSampler& sampler, const py::array& coordinates) {
@@ -173,7 +173,8 @@ void bind_face_ops(py::module_& module) {
     module.def("cube_coordinates", &coordinates_of, py::arg("scale"), py::arg("offset"), py::arg("points"),
                "Points (N, 3) of the view as clamped coordinates in the unit cube of a volume.");
     py::class_<VolumeSampler>(module, "VolumeSampler")
-        .def(py::init(&make_sampler), py::arg("volume"), "Takes a volume (1, C, D, H, W).")
+        .def(py::init(&make_sampler), py::arg("volume"), py::arg("appends_ones") = false,
+             "Takes a volume (1, C, D, H, W); with `appends_ones` a channel of ones comes after its own.")
         .def("sample", &sample, py::arg("coordinates"),
              "Samples at coordinates (N, 3) in the unit cube; returns (N, C).");
     py::class_<MeshDistance>(module, "MeshDistance")

@@ -1,6 +1,5 @@
 // The module jiffsdk._core: its version and its error type; the rest is bound file by file.
 #include "bindings.h"
-#include "core/freed_memory.h"
 #include "core/status.h"
 
 namespace py = pybind11;
@@ -37,14 +36,6 @@ PYBIND11_MODULE(_core, module) {
     module.attr("cuda_build") = "none";
 #endif
     bind_error(module);
-    module.def(
-        "keep_freed_memory", &jiff::keep_freed_memory,
-        "Keeps what this process frees, for its next allocations, instead of giving it back to the system.\n\n"
-        "A reconstruction takes and frees hundreds of megabytes, and a page that comes from the system costs,\n"
-        "in a virtual machine above all. Worth it in a program that reconstructs again and again: memory\n"
-        "between two reconstructions stays at the peak of one. It holds for the whole process, not for this\n"
-        "package alone.\n\n"
-        "Returns\n-------\nbool\n    False where the C library is not glibc; nothing is changed then.");
     jiff::bindings::bind_face(module);
     jiff::bindings::bind_ops(module);
     jiff::bindings::bind_implicit_ops(module);

@@ -101,6 +101,7 @@ void bind_face_result(py::module_& module) {
             "Radians about x, y, z.");
     py::class_<FaceResult>(module, "FaceResult")
         .def_readonly("status", &FaceResult::status)
+        .def_readonly("num_queries", &FaceResult::num_queries)
         .def_property_readonly("detected", [](const FaceResult& self) { return self.detected; })
         .def_property_readonly(
             "fit", [](const FaceResult& self) { return self.fit ? &*self.fit : nullptr; },

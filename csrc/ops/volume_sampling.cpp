@@ -17,7 +17,7 @@ void cube_coordinates(const VolumeFrame& frame, const float* points, std::int64_
     }
 }
 
-VolumeSampler::VolumeSampler(Tensor volume) : planes_(std::move(volume)) {
+VolumeSampler::VolumeSampler(Tensor volume, bool appends_ones) : planes_(std::move(volume)) {
     const Shape& shape = planes_.shape();
     const bool fits = shape.size() == 5 && shape[0] == 1 &&
                       std::all_of(shape.begin(), shape.end(), [](std::int64_t side) { return side >= 1; });
@@ -26,9 +26,9 @@ VolumeSampler::VolumeSampler(Tensor volume) : planes_(std::move(volume)) {
             ErrorCode::kInvalidArgument,
             "a volume must have shape [1, C, D, H, W] with no empty axis, got " + to_string(shape));
     }
-    num_channels_ = shape[1];
+    num_channels_ = shape[1] + (appends_ones ? 1 : 0);
     sides_ = {shape[4], shape[3], shape[2]};
-    voxels_ = Tensor({shape[2], shape[3], shape[4], shape[1]});
+    voxels_ = Tensor({shape[2], shape[3], shape[4], num_channels_});
     rows_ = std::make_unique<Rows>(sides_[1] * sides_[2]);
 }
 
@@ -54,10 +54,13 @@ const float* VolumeSampler::row_of(std::int64_t y, std::int64_t z) const {
 void VolumeSampler::arrange(std::int64_t row) const {
     const std::int64_t num_voxels = sides_[0] * sides_[1] * sides_[2];
     float* const target = voxels_.data() + row * sides_[0] * num_channels_;
-    for (std::int64_t c = 0; c < num_channels_; ++c) {
+    const std::int64_t num_own = planes_.shape()[1];
+    for (std::int64_t c = 0; c < num_own; ++c) {
         const float* from = planes_.data() + c * num_voxels + row * sides_[0];
         for (std::int64_t x = 0; x < sides_[0]; ++x) target[x * num_channels_ + c] = from[x];
     }
+    if (num_own == num_channels_) return;
+    for (std::int64_t x = 0; x < sides_[0]; ++x) target[x * num_channels_ + num_own] = 1.0f;
 }
 
 void VolumeSampler::sample_one(const float* coordinates, float* row) const {

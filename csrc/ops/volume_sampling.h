@@ -57,14 +57,15 @@ void cube_coordinates(const VolumeFrame& frame, const float* points, std::int64_
 // published volume: a row of voxels is put so when the first sample needs it.
 class VolumeSampler {
   public:
-    // Throws Error(kInvalidArgument) unless `volume` is [1, C, D, H, W], no axis empty.
-    explicit VolumeSampler(Tensor volume);
+    // Throws Error(kInvalidArgument) unless `volume` is [1, C, D, H, W], no axis empty. With `appends_ones` a
+    // channel of ones comes after its own.
+    explicit VolumeSampler(Tensor volume, bool appends_ones = false);
 
     std::int64_t num_channels() const { return num_channels_; }
     const std::array<std::int64_t, 3>& sides() const { return sides_; }  // along x, y, z
     const Tensor& voxels() const;                                        // [D, H, W, C], all of them
 
-    // Writes the C channels at each of `coordinates` [N, 3] to a row of `samples`, rows `row_stride` apart.
+    // Writes the channels at each of `coordinates` [N, 3] to a row of `samples`, rows `row_stride` apart.
     // Coordinates are x, y, z in the unit cube, along W, H, D. A NaN coordinate gives NaN.
     void sample(const float* coordinates, std::int64_t num_points, float* samples,
                 std::int64_t row_stride) const;

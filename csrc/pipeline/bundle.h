@@ -64,6 +64,7 @@ struct VolumeSpec {
     float frame_margin = 0.0f;
     int resolution = 0;
     GraphSpec unet;
+    bool appends_ones = false;  // a channel, to those of the network
 };
 
 struct ShapeVolumeSpec : VolumeSpec {

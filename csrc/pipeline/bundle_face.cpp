@@ -66,6 +66,8 @@ VolumeSpec read_volume(const ManifestNode& node, const BundleFiles& files, std::
     require_inputs(unet, {{"volume", {1, num_codes, side, side, side}}});
     num_channels = require_tensor(unet.at("outputs"), "features", {1, kAny, side, side, side})[1];
     volume.unet = read_graph(unet, files);
+    volume.appends_ones = node.has("appends_ones") && node.at("appends_ones").truth();
+    if (volume.appends_ones) ++num_channels;
     return volume;
 }
 

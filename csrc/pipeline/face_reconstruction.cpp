@@ -59,14 +59,15 @@ std::vector<std::uint8_t> columns_around(const Points& vertices, const Tensor& a
     return columns;
 }
 
-// The body's surface around a face whose vertices are in the world, wherever in depth.
+// The body's surface around a face whose vertices are in the world, wherever in depth; and what it took.
 Mesh surface_around(const Points& face, const FramedPerson& person, const SurfaceFunction& body,
-                    const ProgressCallback& progress) {
+                    const ProgressCallback& progress, std::int64_t& num_queries) {
     ExtractionOptions options;
     options.resolution = surface_resolution(person.size_m);
     options.columns = columns_around(view_from_world(face, person.size_m), *person.alpha, options.resolution,
                                      2.0 / person.size_m * kSurfaceReachM);
     const Surface surface = body(options, progress);
+    num_queries = surface.num_queries_asked;
     Mesh mesh;
     mesh.vertices = world_from_view(view_from_lattice(surface.vertices, options.resolution), person.size_m);
     mesh.faces = world_triangles(surface.faces);
@@ -151,7 +152,7 @@ FaceResult FaceReconstruction::fit(const FramedPerson& person, const SurfaceFunc
         return result;
     }
     stages.start("align_face", 0.5f);
-    const Mesh surface = surface_around(begin, person, body, stages.inner());
+    const Mesh surface = surface_around(begin, person, body, stages.inner(), result.num_queries);
     FaceAlignmentOptions options;
     options.max_residual_m = kMostResidualM;
     options.max_rotation_deg = kMostRotationDeg;

@@ -33,7 +33,7 @@ FaceVolume volume_of(const Tensor& codes, const VoxelGroups& groups, const Volum
     const std::int64_t side = spec.resolution;
     Tensor means({1, codes.shape()[2], side, side, side});
     groups.mean(codes.data(), codes.shape()[2], means.data());
-    return {VolumeSampler(unet.run({{"volume", means.view()}}, "features")), frame};
+    return {VolumeSampler(unet.run({{"volume", means.view()}}, "features"), spec.appends_ones), frame};
 }
 
 VoxelGroups voxel_groups(const Tensor& coordinates, int resolution) {

@@ -8,7 +8,7 @@ namespace jiff {
 namespace {
 
 // An engine prepares itself for every size that it meets: in this many texels there are fewer.
-constexpr std::int64_t kStep = 4;
+constexpr std::int64_t kStep = 2;
 
 struct Range {
     std::int64_t first, last;

@@ -33,6 +33,9 @@ FaceArea face_area(const Points& vertices, const Triangles& faces, double margin
 // `face` in the area, `body` elsewhere; both give `num_channels`. `area` must outlive the result.
 PointFunction joined(PointFunction body, PointFunction face, const FaceArea& area, std::int64_t num_channels);
 
+// Asked for the points that it was asked for last, it answers from memory. `function` gives `num_channels`.
+PointFunction remembered(PointFunction function, std::int64_t num_channels);
+
 // The first answer of `function` at points of a lattice of `resolution` cells; `function` gives one.
 LatticeField lattice_field(PointFunction function, int resolution);
 

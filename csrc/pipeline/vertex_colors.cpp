@@ -10,7 +10,7 @@
 namespace jiff {
 namespace {
 
-constexpr std::size_t kChunk = 32768;  // vertices at once: a head's activations are kept for all of them
+constexpr std::size_t kChunk = 8192;  // vertices at once: a head's activations are kept for all of them
 
 }  // namespace
 

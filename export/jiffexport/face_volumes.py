@@ -85,6 +85,7 @@ class ExportedVolume:
 
     config: ShapeVolumeConfig | ColorVolumeConfig
     graphs: dict[str, ExportedGraph]
+    appends_ones: bool
 
     def manifest_entry(self) -> dict[str, Any]:
         config = self.config
@@ -93,6 +94,8 @@ class ExportedVolume:
             "frame_margin": config.frame_margin,
             "resolution": config.resolution,
         }
+        if self.appends_ones:
+            entry["appends_ones"] = True
         stages = {name: graph.manifest_entry() for name, graph in self.graphs.items()}
         unet = stages.pop("unet")
         if isinstance(config, ColorVolumeConfig):
@@ -128,7 +131,8 @@ def export_shape_volume(
             for index, stage in enumerate(stages[1:], start=1):
                 codes = record(f"points_{index}", stage, codes, voxel_max(codes, voxels))
             record("unet", _unet(network), voxel_mean(codes, voxels, config.resolution))
-    return ExportedVolume(config, record.export("face_shape", store, provenance, license))
+    graphs = record.export("face_shape", store, provenance, license)
+    return ExportedVolume(config, graphs, network.ends_before_final_conv)
 
 
 def export_color_volume(
@@ -163,7 +167,8 @@ def export_color_volume(
             codes = record("fp1", fp1, interpolate_nearest(codes1, centers1, coordinates))
             voxels = voxel_indices(coordinates, config.resolution)
             record("unet", _unet(network), voxel_mean(codes, voxels, config.resolution))
-    return ExportedVolume(config, record.export("face_color", store, provenance, license))
+    graphs = record.export("face_color", store, provenance, license)
+    return ExportedVolume(config, graphs, network.ends_before_final_conv)
 
 
 class _AsModule(nn.Module):

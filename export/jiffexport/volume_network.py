@@ -1,9 +1,10 @@
 """A face volume's 3-D network without its last convolution, which the head's weights take over.
 
 A 1 x 1 x 1 convolution and sampling are linear: the samples of `W x + b` are `W samples(x) + b samples(1)`. So the
-network may end before it, with a channel of ones (samples beyond the volume are zero, of ones too), and each layer
-of the head that takes the samples has `W` and `b` in its weights. The published volume has 33 channels then
-instead of 128: a quarter of the memory, and a face query 0.36 million multiply-adds less of 2.82.
+network may end before it, and each layer of the head that takes the samples has `W` and `b` in its weights. The
+ones come from who samples, not from the network (`appends_ones` of the manifest); beyond the volume they are zero,
+as the rest is. The published volume has 32 channels and ones then instead of 128: a quarter of the memory, and a
+face query 0.36 million multiply-adds less of 2.82.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import copy
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .nets import JointHead
@@ -19,7 +19,7 @@ from .nets.unet3d import UNet3d
 
 
 class VolumeNetwork(nn.Module):
-    """(1, Cin, R, R, R) -> what `UNet3d` gives, or what its last convolution takes, and ones."""
+    """(1, Cin, R, R, R) -> what `UNet3d` gives, or what its last convolution takes; ones belong to that."""
 
     def __init__(self, unet: UNet3d, ends_before_final_conv: bool) -> None:
         super().__init__()
@@ -27,9 +27,7 @@ class VolumeNetwork(nn.Module):
         self.ends_before_final_conv = ends_before_final_conv
 
     def forward(self, volume: Tensor) -> Tensor:
-        if not self.ends_before_final_conv:
-            return self.unet(volume)
-        return F.pad(self.unet.before_final_conv(volume), (0, 0, 0, 0, 0, 0, 0, 1), value=1.0)
+        return self.unet.before_final_conv(volume) if self.ends_before_final_conv else self.unet(volume)
 
 
 def fold_final_conv(unet: UNet3d, head: JointHead) -> tuple[VolumeNetwork, JointHead]:

@@ -1,7 +1,7 @@
 """jiffsdk: a photograph of a person in, a textured 3-D mesh out."""
 
 from . import engines
-from ._core import __version__, keep_freed_memory
+from ._core import __version__
 from .errors import (
     BundleError,
     Cancelled,
@@ -46,5 +46,4 @@ __all__ = [
     "Reconstructor",
     "__version__",
     "engines",
-    "keep_freed_memory",
 ]

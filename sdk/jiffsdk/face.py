@@ -70,6 +70,8 @@ class Face:
     colors : ndarray of float32, shape (N, 3), or None
         sRGB in [0, 1]: the fitted texture in the fitted light.
     alignment : FaceAlignment or None
+    num_queries : int
+        Points that the body head was asked for, for the surface that the face was placed on.
     """
 
     status: str
@@ -84,6 +86,7 @@ class Face:
     triangles: npt.NDArray[np.int32] | None = None
     colors: npt.NDArray[np.float32] | None = None
     alignment: FaceAlignment | None = None
+    num_queries: int = 0
 
     @property
     def is_used(self) -> bool:
@@ -96,7 +99,7 @@ class Face:
 
 def face_from_core(found: _core.FaceResult) -> Face:
     """The core's result as the package's."""
-    face: dict[str, object] = {"status": found.status}
+    face: dict[str, object] = {"status": found.status, "num_queries": found.num_queries}
     if found.detected is not None:
         box = tuple(float(side) for side in found.detected.box)
         face |= {"box": box, "score": found.detected.score, "landmarks": found.detected.landmarks}

@@ -102,6 +102,10 @@ class EngineOptions:
         What the networks compute in: ``"fp32"``, ``"fp16"``, ``"bf16"`` or ``"int8"``. Which of them an
         engine has on a device is in docs/export.md; one that it has not is an error. The heads run on the
         CPU beside the engine; `Reconstructor` says in what.
+    keeps_memory : bool
+        Whether a network keeps what it needs between input and output for its next run. OpenVINO gives it
+        back otherwise and takes it anew, which costs up to 8 % of a reconstruction, in a virtual machine
+        above all; kept, it is a few hundred megabytes more. The other engines keep it in any case.
 
     Raises
     ------
@@ -113,6 +117,7 @@ class EngineOptions:
     num_threads: int | None = None
     device: str = "cpu"
     precision: str = "fp32"
+    keeps_memory: bool = False
 
     def __post_init__(self) -> None:
         if self.num_threads is None:

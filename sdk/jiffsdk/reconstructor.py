@@ -90,7 +90,7 @@ class Reconstructor:
             if precision != "auto":
                 options = replace(options, precision=precision)
             self._engine = engines.create(
-                options.name, options.num_threads, options.device, options.precision
+                options.name, options.num_threads, options.device, options.precision, options.keeps_memory
             )
         with core_errors():
             self._bundle = _core.load_bundle(os.fspath(DEFAULT_BUNDLE if bundle is None else bundle))

@@ -90,7 +90,11 @@ def available() -> dict[str, str]:
 
 
 def create(
-    name: str = AUTO, num_threads: int | None = None, device: str = "cpu", precision: str = "fp32"
+    name: str = AUTO,
+    num_threads: int | None = None,
+    device: str = "cpu",
+    precision: str = "fp32",
+    keeps_memory: bool = False,
 ) -> Engine:
     """The engine called `name`; ``"auto"`` takes the fastest that is installed and runs every bundle.
 
@@ -103,6 +107,8 @@ def create(
     precision : str
         What the networks compute in: ``"fp32"``, ``"fp16"``, ``"bf16"`` or ``"int8"``; each engine has its
         own.
+    keeps_memory : bool
+        As in `jiffsdk.EngineOptions`.
 
     Raises
     ------
@@ -127,4 +133,5 @@ def create(
         raise EngineError(f"engine '{name}' is not installed; pip install {_INSTALL[name]}")
     module = importlib.import_module(f".{entry.module}", __package__)
     engine: Engine = getattr(module, entry.class_name)(num_threads, device, precision)
+    engine.keeps_memory = keeps_memory
     return engine

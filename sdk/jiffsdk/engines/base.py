@@ -129,6 +129,8 @@ class Engine(ABC):
     name: ClassVar[str]
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    keeps_memory = False
+    """Whether graphs that are loaded from here on keep what they need between input and output."""
 
     def __init__(self, num_threads: int | None = None, device: str = "cpu", precision: str = "fp32") -> None:
         for what, value, known in (

@@ -26,14 +26,16 @@ def _shapes(ports: list[Any]) -> dict[str, Shape]:
 class OpenVinoGraph(Graph):
     """A compiled model with one inference request, which threads take in turn.
 
-    What it needs between input and output is given back after each run: a reconstruction runs one graph after
-    the other, and all together would hold 200 MB. To take it anew costs 8 to 20 % of a run.
+    Unless it `keeps_memory`, what it needs between input and output is given back after each run: a
+    reconstruction runs one graph after the other, and all together would hold 200 MB, of the published sizes
+    500. To take it anew costs 8 to 20 % of a run.
     """
 
-    def __init__(self, name: str, compiled: Any) -> None:
+    def __init__(self, name: str, compiled: Any, keeps_memory: bool = False) -> None:
         super().__init__(name, _shapes(compiled.inputs), _shapes(compiled.outputs))
         self._compiled = compiled
         self._request = compiled.create_infer_request()
+        self._keeps_memory = keeps_memory
         self._lock = threading.Lock()
 
     def _run(self, arrays: Mapping[str, Tensor]) -> dict[str, Array]:
@@ -47,7 +49,8 @@ class OpenVinoGraph(Graph):
             # The request keeps the rest: copied before the next thread writes there.
             for name in self.outputs.keys() - outputs.keys():
                 outputs[name] = np.array(self._request.get_tensor(name).data)
-            self._compiled.release_memory()
+            if not self._keeps_memory:
+                self._compiled.release_memory()
             return outputs
 
 
@@ -80,7 +83,8 @@ class OpenVinoEngine(Engine):
         if file == path and may_be_cut(path):
             image = model.input("image").get_partial_shape()
             model.reshape({"image": [image[0], image[1], -1, -1]})
-        return OpenVinoGraph(Path(path).name, self._core.compile_model(model, "CPU", settings))
+        compiled = self._core.compile_model(model, "CPU", settings)
+        return OpenVinoGraph(Path(path).name, compiled, self.keeps_memory)
 
     def _hint(self, path: str, file: str) -> str:
         if self.precision == "bf16":
