@@ -3,15 +3,15 @@
     python benchmarks/pipeline.py [--configs compact paper] [--resolution N] [--repeats 3] [--full]
                                   [--clock cpu|wall] [--precision auto] [--json pipeline.json]
 
-The baseline is written from the published descriptions: encoders in torch, eager, float32; the octree of PIFu
-(see `surface.py`) with its heads in torch on batches of 10 000 points; scikit-image's marching cubes on the
-dense grid; colours of the vertices in torch on such batches. The octree decides by the same occupancies as
-ours, so both find one surface, and in the face region both ask the body's head and the face's, which the
-published blend by distance mixes (default of ours, too). Segmentation, detection, fit and placement of the
-face, and distances from it, are one code on both sides and count on both; but the body's surface that it is
-placed on costs torch's price a query there, with as few queries as ours. The baseline's heads and encoders have
-random weights, which take as long as any. Our engine keeps its memory between runs (`EngineOptions.keeps_memory`), as a program does that
-reconstructs again and again; not with `--give-back`.
+The baseline is written from the published descriptions: encoders in torch, eager, float32; the octree of
+PIFu (see `surface.py`) with its heads in torch on batches of 10 000 points; scikit-image's marching cubes
+on the dense grid; colours of the vertices in torch on such batches. The octree decides by the same
+occupancies as ours, so both find one surface, and in the face region both ask the body's head and the
+face's, which the published blend by distance mixes (default of ours, too). Segmentation, detection, fit and
+placement of the face, and distances from it, are one code on both sides and count on both; but the body's
+surface that it is placed on costs torch's price a query there, with as few queries as ours. The baseline's
+heads and encoders have random weights, which take as long as any. Our engine keeps its memory between runs
+(`EngineOptions.keeps_memory`), as a program does that reconstructs again and again; not with `--give-back`.
 
 `compact` is the default bundle at 256, `paper` the published sizes at 512 with random weights and the surface
 of a person (`paper_bundle.py`; kept in build/). Without `--full` the baseline's queries and colours are timed
@@ -19,7 +19,8 @@ on a few batches and multiplied by their number.
 
 Ours runs `--repeats` times by turns with the baseline's parts; medians. Columns: milliseconds, ratio to the
 baseline; `bound`: the share of our time that the stage's multiply-adds would take at the machine's measured
-rate (heads: folded, at the ideal number of queries, in the precision that they have; encoders: all, float32).
+rate in the precision that it has (heads: folded, at the ideal number of queries; encoders: of whole pictures, so
+that those that are cut may pass 100 %).
 Peak memory is of a process of its own that makes this reconstruction with as many threads. `--clock cpu`, the
 default, counts processor time, which other work on the machine does not spoil; it takes one thread a side,
 since threads that wait for others that do not run burn processor time.
@@ -168,18 +169,25 @@ class Networks:
         def count(mlp: Any, num_mapped: int, hidden: int | None = None) -> int:
             return sum((layer.in_channels - num_mapped) * layer.out_channels for layer in mlp.layers[:hidden])
 
-        def joint(head: Any, num_mapped: int) -> int:
-            branches = count(head.branch_2d, num_mapped, -1) + count(head.branch_3d, 0, -1)
-            return branches + count(head.joint, num_mapped)
+        def joint(head: Any, unet: Any, num_mapped: int) -> int:
+            # The last convolution of the volume's network is in the head's weights.
+            conv = unet.final_conv
+            num_folded = max(0, conv.out_channels - conv.in_channels - 1)
+            branches = count(head.branch_2d, num_mapped, -1) + count(head.branch_3d, num_folded, -1)
+            return branches + count(head.joint, num_mapped + num_folded)
 
         shape_channels, fine_channels = self.shape_map.shape[1], self.fine_map.shape[1]
         body = count(self.shape.body.head, shape_channels)
         if kind in ("body", "face"):
-            return body + (joint(self.shape.face_head, shape_channels) if kind == "face" else 0)
+            return body + (
+                joint(self.shape.face_head, self.shape.volume.unet3d, shape_channels) if kind == "face" else 0
+            )
         layers = self.fine.config.coarse_layers
         coarse = count(self.color.head, shape_channels + self.color_map.shape[1], layers)
         color = coarse + count(self.fine.head, fine_channels)
-        return color + (joint(self.fine.face_head, fine_channels) if kind == "face_color" else 0)
+        return color + (
+            joint(self.fine.face_head, self.fine.volume.unet3d, fine_channels) if kind == "face_color" else 0
+        )
 
 
 def timed_stages(reconstruct: Any, resolution: int, clock: Clock) -> tuple[dict[str, float], Any]:
@@ -373,12 +381,13 @@ def measure(name: str, arguments: argparse.Namespace, clock: Clock) -> tuple[lis
     vertices = (result.vertices * (2 / result.size_m) * np.array([1, -1, 1])).astype(np.float32)
     share = float(is_in(vertices, region).mean())
     head_rate = rates[reconstruct.precision]
+    network_rate = rates["bf16" if arguments.precision == "bf16" else "fp32"]
     for stage, values in ours.items():
         row = configuration.stage(stage)
         row.ours_ms = statistics.median(values)
         row.baseline_ms = statistics.median(baseline[stage]) if stage in baseline else row.ours_ms
         if stage in encoders:
-            row.bound_ms = 1e3 * flops_of(encoders[stage]) / 2 / rates["fp32"]
+            row.bound_ms = 1e3 * flops_of(encoders[stage]) / 2 / network_rate
     extract, colorize = configuration.stage("extract"), configuration.stage("colorize")
     ours_per_query_ms = 1e3 * networks.folded_macs("body") / head_rate
     align = configuration.stage("align_face")

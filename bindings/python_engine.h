@@ -94,8 +94,7 @@ class PythonGraph : public Graph {
             return tensor;
         }
         const auto owner = std::make_shared<PythonObject>(array);
-        return Tensor(shape_of(array),
-                      std::shared_ptr<float>(owner, const_cast<float*>(array.data())));
+        return Tensor(shape_of(array), std::shared_ptr<float>(owner, const_cast<float*>(array.data())));
     }
 
     NamedShapes shapes(const char* role) const {

@@ -39,7 +39,7 @@ def shaken(module: torch.nn.Module) -> torch.nn.Module:
         for name, parameter in module.named_parameters():
             if parameter.ndim == 1:
                 parameter.normal_(1.0 if name.endswith("weight") else 0.0, 0.3)
-        for name, buffer in module.named_buffers():
+        for buffer in module.buffers():
             if buffer.ndim == 1:
                 buffer.uniform_(0.5, 1.5)
     return module.eval()
@@ -100,7 +100,8 @@ def test_a_cut_picture_gives_what_the_whole_one_does(norm: str, figure: str) -> 
     assert cut is not None
     left, right, top, bottom = FIGURES[figure]
     image = np.zeros((1, 3, SIDE_PX, SIDE_PX), np.float32)
-    image[..., top:bottom, left:right] = np.random.default_rng(2).standard_normal((bottom - top, right - left))
+    rng = np.random.default_rng(2)
+    image[..., top:bottom, left:right] = rng.standard_normal((bottom - top, right - left))
     with torch.no_grad():
         whole = encoder(torch.from_numpy(image)).numpy()
     # As little as may stay: the reach of the figure and a texel of ground behind it.
@@ -116,8 +117,9 @@ def test_a_cut_picture_gives_what_the_whole_one_does(norm: str, figure: str) -> 
     first = left // 4 - cut["figure"] - cut["border"] - 1
     if first > 0:
         part = run_at_any_size(model, np.ascontiguousarray(image[..., 4 * first : 4 * columns]))
-        assert np.abs(part[..., cut["border"] :] - whole[..., cut["border"] + first : columns]).max() < 1e-5 * scale
-        assert np.abs(part[..., : cut["border"]] - whole[..., : cut["border"]]).max() < 1e-5 * scale
+        border = cut["border"]
+        assert np.abs(part[..., border:] - whole[..., border + first : columns]).max() < 1e-5 * scale
+        assert np.abs(part[..., :border] - whole[..., :border]).max() < 1e-5 * scale
 
 
 @pytest.mark.parametrize("norm", CONFIGS)

@@ -63,7 +63,8 @@ class Tensor {
   private:
     // A large block comes from the system as zero pages, which nobody touches before they are written.
     static std::shared_ptr<float> zeros(std::int64_t num) {
-        void* const block = std::calloc(static_cast<std::size_t>(std::max<std::int64_t>(num, 1)), sizeof(float));
+        void* const block =
+            std::calloc(static_cast<std::size_t>(std::max<std::int64_t>(num, 1)), sizeof(float));
         if (block == nullptr) throw std::bad_alloc();
         return {static_cast<float*>(block), std::free};
     }

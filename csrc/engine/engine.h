@@ -47,8 +47,8 @@ class Engine {
     virtual std::unique_ptr<Graph> load(const std::string& path) = 0;
     // The same for a graph that must not be rounded to the precision that the engine was asked for.
     virtual std::unique_ptr<Graph> load_unrounded(const std::string& path) { return load(path); }
-    // The same for a graph whose "image" may come cut (docs/bundle.md, Cut pictures). An engine that takes one
-    // size of it alone does what load does.
+    // The same for a graph whose "image" may come cut (docs/bundle.md, Cut pictures). An engine that takes
+    // one size of it alone does what load does.
     virtual std::unique_ptr<Graph> load_cuttable(const std::string& path) { return load(path); }
 };
 

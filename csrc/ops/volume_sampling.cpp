@@ -22,9 +22,8 @@ VolumeSampler::VolumeSampler(Tensor volume, bool appends_ones) : planes_(std::mo
     const bool fits = shape.size() == 5 && shape[0] == 1 &&
                       std::all_of(shape.begin(), shape.end(), [](std::int64_t side) { return side >= 1; });
     if (!fits) {
-        throw Error(
-            ErrorCode::kInvalidArgument,
-            "a volume must have shape [1, C, D, H, W] with no empty axis, got " + to_string(shape));
+        throw Error(ErrorCode::kInvalidArgument,
+                    "a volume must have shape [1, C, D, H, W] with no empty axis, got " + to_string(shape));
     }
     num_channels_ = shape[1] + (appends_ones ? 1 : 0);
     sides_ = {shape[4], shape[3], shape[2]};

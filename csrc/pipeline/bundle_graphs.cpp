@@ -75,8 +75,12 @@ std::optional<CutSpec> read_cut(const ManifestNode& graph) {
 }  // namespace
 
 GraphSpec read_graph(const ManifestNode& node, const BundleFiles& files) {
-    return {files.path_of(node.at("file")), node.at("inputs").shapes(), node.at("outputs").shapes(),
-            torchscript_path(node, files), false, read_cut(node)};
+    return {files.path_of(node.at("file")),
+            node.at("inputs").shapes(),
+            node.at("outputs").shapes(),
+            torchscript_path(node, files),
+            false,
+            read_cut(node)};
 }
 
 std::map<std::string, GraphSpec> read_graphs(const ManifestNode& nodes, const BundleFiles& files,

@@ -29,7 +29,7 @@ struct FaceResult {
     std::optional<Face> detected;
     std::optional<FaceFit> fit;
     std::optional<FaceAlignment> alignment;
-    Mesh mesh;  // with an alignment: the fitted face in the world, in its own light
+    Mesh mesh;                     // with an alignment: the fitted face in the world, in its own light
     std::int64_t num_queries = 0;  // for the body's surface that it was placed on
 
     bool is_used() const { return status == "used"; }

@@ -85,7 +85,8 @@ Tensor spread(const Tensor& part, const CutSide& columns, const CutSide& rows) {
 }  // namespace
 
 CutSide cut_side(const CutSpec& spec, std::int64_t size, std::int64_t first, std::int64_t last) {
-    // One texel of ground alone behind the figure's reach, and one between the border's reach and the figure's.
+    // One texel of ground alone behind the figure's reach, and one between the border's reach and the
+    // figure's.
     const std::int64_t least_end = last + spec.figure + 2;
     if (first > last || least_end > size) return whole_side(size);
     CutSide side;
@@ -93,7 +94,9 @@ CutSide cut_side(const CutSpec& spec, std::int64_t size, std::int64_t first, std
     side.end = std::min(size, (least_end + kStep - 1) / kStep * kStep);
     side.sources.resize(size);
     for (std::int64_t i = 0; i < size; ++i) {
-        const std::int64_t kept = side.begin == 0 ? i : std::max<std::int64_t>(i - side.begin, std::min<std::int64_t>(i, spec.border));
+        const std::int64_t kept =
+            side.begin == 0 ? i
+                            : std::max<std::int64_t>(i - side.begin, std::min<std::int64_t>(i, spec.border));
         side.sources[i] = std::min(kept, side.end - side.begin - 1);
     }
     return side;
@@ -107,7 +110,8 @@ Tensor encode_figure(const LoadedGraph& encoder, const Tensor& image) {
         if (pixels.first > pixels.last) return whole_side(size_px / stride);
         return cut_side(spec, size_px / stride, pixels.first / stride, pixels.last / stride);
     };
-    const CutSide columns = side(figure.columns, image.shape()[3]), rows = side(figure.rows, image.shape()[2]);
+    const CutSide columns = side(figure.columns, image.shape()[3]),
+                  rows = side(figure.rows, image.shape()[2]);
     const Tensor part = encoder.run_cut(cut_out(image, columns, rows, stride));
     return spread(part, columns, rows);
 }

@@ -107,8 +107,7 @@ def add_face_parts(
         "region_margin": REGION_MARGIN,
         "shape": {
             "volume": volume.manifest_entry(),
-            "head": describe_joint_head(joint_head, "face_shape")
-            | {"features": ["shape_encoder"]},
+            "head": describe_joint_head(joint_head, "face_shape") | {"features": ["shape_encoder"]},
         },
     }
     sections: Manifest = {"face": face}
@@ -203,7 +202,8 @@ def _export_fine_encoder(
     size_px, num_channels = config.image_size_px, config.in_channels
     images = [encoder_input(picture, num_channels, size_px) for picture in pictures]
     cut = cut_of(fine.network.encoder)
-    model = encoder_to_onnx(fine.network.encoder, (1, num_channels, size_px, size_px), name, store, cut is not None)
+    shape = (1, num_channels, size_px, size_px)
+    model = encoder_to_onnx(fine.network.encoder, shape, name, store, cut is not None)
     examples = reference_features(fine.network.encoder, images)
     provenance = trained_provenance(fine.provenance, fine.step)
     return exported(name, model, examples, store, provenance, license=fine.license, cut=cut)

@@ -1,10 +1,10 @@
 """A face volume's 3-D network without its last convolution, which the head's weights take over.
 
-A 1 x 1 x 1 convolution and sampling are linear: the samples of `W x + b` are `W samples(x) + b samples(1)`. So the
-network may end before it, and each layer of the head that takes the samples has `W` and `b` in its weights. The
-ones come from who samples, not from the network (`appends_ones` of the manifest); beyond the volume they are zero,
-as the rest is. The published volume has 32 channels and ones then instead of 128: a quarter of the memory, and a
-face query 0.36 million multiply-adds less of 2.82.
+A 1 x 1 x 1 convolution and sampling are linear: the samples of `W x + b` are `W samples(x) + b samples(1)`.
+So the network may end before it, and each layer of the head that takes the samples has `W` and `b` in its
+weights. The ones come from who samples, not from the network (`appends_ones` of the manifest); beyond the
+volume they are zero, as the rest is. The published volume has 32 channels and ones then instead of 128: a
+quarter of the memory, and a face query 0.36 million multiply-adds less of 2.82.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class VolumeNetwork(nn.Module):
 
 
 def fold_final_conv(unet: UNet3d, head: JointHead) -> tuple[VolumeNetwork, JointHead]:
-    """The network and the head that belong together; both as they were where folding makes no channel less."""
+    """The network and the head that belong together; both as they were where that saves nothing."""
     conv = unet.final_conv
     if conv.in_channels + 1 >= conv.out_channels:
         return VolumeNetwork(unet, False), head

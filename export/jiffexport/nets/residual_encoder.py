@@ -41,8 +41,8 @@ class ResidualBlock(nn.Module):
 class Reach:
     """How far a picture and its borders reach in the map of a `ResidualEncoder`, in texels.
 
-    Around a figure on a ground of one value: beyond `figure` texels from it, and `border` texels from the left
-    and upper borders, whose zeros the strided convolutions see, all texels of a row or column are one.
+    Around a figure on a ground of one value: beyond `figure` texels from it, and `border` texels from the
+    left and upper borders, whose zeros the strided convolutions see, all texels of a row or column are one.
     """
 
     figure: int

@@ -1,9 +1,9 @@
 """Graph passes: each takes an ONNX model and returns another that computes the same, or nearly."""
 
 from .constants import fold_constants, with_static_shapes
+from .group_norms import spread_group_norms
 from .half import compute_in_fp16
 from .quantize import compute_in_int8, count_multiply_adds, measure_ranges
-from .group_norms import spread_group_norms
 from .storage import store_weights_fp16
 
 __all__ = [

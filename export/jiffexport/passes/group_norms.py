@@ -1,9 +1,10 @@
 """Group norms as means by channel.
 
-torch writes a group norm as `InstanceNormalization` over reshaped groups. The reshape takes an engine out of the
-layout that its convolutions like, twice a norm: on one core, OpenVINO's published shape encoder runs in 1.37 s
-with it and in 1.03 s as it is written here. And a sum of a million values in float32 costs digits that the steep
-ends of the heads do not forgive: here it is taken of rows first, then of the rows' means, then of the channels'.
+torch writes a group norm as `InstanceNormalization` over reshaped groups. The reshape takes an engine out
+of the layout that its convolutions like, twice a norm: on one core, OpenVINO's published shape encoder runs
+in 1.37 s with it and in 1.03 s as it is written here. And a sum of a million values in float32 costs digits
+that the steep ends of the heads do not forgive: here it is taken of rows first, then of the rows' means,
+then of the channels'.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ def spread_group_norms(model: onnx.ModelProto, cut_input: str | None = None) -> 
     model
         With static shapes. Other instance norms stay as they are.
     cut_input
-        The name of a picture (1, C, H, W) that may also be given cut: without columns on its right and rows at
-        its bottom in which every layer only repeats the last one that is left. Norms of pictures then count
-        those as well, so that what is left is what it is in the whole picture. `fold_constants` must not
-        follow, which takes the sizes for constants.
+        The name of a picture (1, C, H, W) that may also be given cut: without columns and rows in which
+        every layer only repeats the last column or row that is left. Norms of pictures then count those as
+        well, so that what is left is what it is in the whole picture. `fold_constants` must not follow, which
+        takes the sizes for constants.
     """
     model = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     graph = model.graph
@@ -58,7 +59,7 @@ def spread_group_norms(model: onnx.ModelProto, cut_input: str | None = None) -> 
 
 @dataclass(frozen=True)
 class _Norm:
-    """What torch writes: groups in rows, a plain norm of each, back to channels, times `scale`, plus `shift`."""
+    """What torch writes: groups in rows, a plain norm of each, channels again, times and plus constants."""
 
     nodes: tuple[onnx.NodeProto, ...]
     x: str
@@ -96,7 +97,8 @@ def _torch_norms(graph: onnx.GraphProto, shapes: dict[str, tuple[int, ...] | Non
         if before is None or before.op_type != "Reshape" or after is None or mul is None or add is None:
             continue
         shape, grouped = shapes.get(before.input[0]), shapes.get(before.output[0])
-        is_plain = np.all(constants.get(node.input[1], 0) == 1) and np.all(constants.get(node.input[2], 1) == 0)
+        factor, offset = constants.get(node.input[1], 0), constants.get(node.input[2], 1)
+        is_plain = np.all(factor == 1) and np.all(offset == 0)
         if shape is None or grouped is None or len(shape) < 4 or shape[0] != 1 or not is_plain:
             continue
         (scale,) = (name for name in mul.input if name != after.output[0])
@@ -118,7 +120,8 @@ class _Writer:
     def shares(self, picture: str, whole: tuple[int, ...] | None) -> tuple[str, str]:
         """The parts of the rows and of the columns that a cut picture has, 1 in one that is whole."""
         assert whole is not None
-        sides = self._add("Cast", "sides", self._add("Shape", "shape", picture, start=2), to=TensorProto.FLOAT)
+        shape = self._add("Shape", "shape", picture, start=2)
+        sides = self._add("Cast", "sides", shape, to=TensorProto.FLOAT)
         shares = self._add("Div", "shares", sides, self._constant("whole", np.array(whole[2:], np.float32)))
         rows, columns = (
             self._add("Gather", name, shares, self._constant(f"{name}_at", np.array([i])))
@@ -173,7 +176,9 @@ class _Writer:
             self.constants.append(numpy_helper.from_array(value, name))
         return name
 
-    def _add(self, operator: str, result: str, *inputs: str, output: str | None = None, **attributes: int) -> str:
+    def _add(
+        self, operator: str, result: str, *inputs: str, output: str | None = None, **attributes: int
+    ) -> str:
         output = output or f"{self._base}/{result}"
         name = f"{self._base}/{result}"
         self.nodes.append(helper.make_node(operator, list(inputs), [output], name=name, **attributes))
