@@ -19,8 +19,8 @@ on a few batches and multiplied by their number.
 
 Ours runs `--repeats` times by turns with the baseline's parts; medians. Columns: milliseconds, ratio to the
 baseline; `bound`: the share of our time that the stage's multiply-adds would take at the machine's measured
-rate in the precision that it has (heads: folded, at the ideal number of queries; encoders: of whole pictures, so
-that those that are cut may pass 100 %).
+rate in the precision that it has (heads: folded, at the ideal number of queries; encoders: of whole pictures,
+so that those that are cut may pass 100 %).
 Peak memory is of a process of its own that makes this reconstruction with as many threads. `--clock cpu`, the
 default, counts processor time, which other work on the machine does not spoil; it takes one thread a side,
 since threads that wait for others that do not run burn processor time.

@@ -84,7 +84,7 @@ class BundleReader:
         codes = self.run(entry["points"][0], coordinates=coordinates)
         for stage in entry["points"][1:]:
             codes = self.run(stage, own=codes, pooled=voxel_max(codes, voxels))
-        return self.run(entry["unet"], volume=voxel_mean(codes, voxels, entry["resolution"]))
+        return self._features(entry, voxel_mean(codes, voxels, entry["resolution"]))
 
     def color_volume(
         self, entry: Mapping[str, Any], coordinates: torch.Tensor, colors: torch.Tensor
@@ -101,7 +101,13 @@ class BundleReader:
         codes1 = self.run(stages["fp2"], own=codes1, carried=carried)
         codes = self.run(stages["fp1"], carried=interpolate_nearest(codes1, centers1, coordinates))
         grid = voxel_mean(codes, voxel_indices(coordinates, entry["resolution"]), entry["resolution"])
-        return self.run(entry["unet"], volume=grid)
+        return self._features(entry, grid)
+
+    def _features(self, entry: Mapping[str, Any], volume: torch.Tensor) -> torch.Tensor:
+        features = self.run(entry["unet"], volume=volume)
+        if not entry.get("appends_ones", False):
+            return features
+        return torch.cat([features, torch.ones_like(features[:, :1])], 1)
 
     @staticmethod
     def _grouped(

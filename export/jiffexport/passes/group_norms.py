@@ -120,12 +120,12 @@ class _Writer:
     def shares(self, picture: str, whole: tuple[int, ...] | None) -> tuple[str, str]:
         """The parts of the rows and of the columns that a cut picture has, 1 in one that is whole."""
         assert whole is not None
-        shape = self._add("Shape", "shape", picture, start=2)
-        sides = self._add("Cast", "sides", shape, to=TensorProto.FLOAT)
-        shares = self._add("Div", "shares", sides, self._constant("whole", np.array(whole[2:], np.float32)))
+        sides = self._add("Cast", "sides", self._add("Shape", "shape", picture), to=TensorProto.FLOAT)
+        whole_sides = self._constant("whole_sides", np.array(whole, np.float32))
+        shares = self._add("Div", "shares", sides, whole_sides)
         rows, columns = (
-            self._add("Gather", name, shares, self._constant(f"{name}_at", np.array([i])))
-            for i, name in enumerate(("share_of_rows", "share_of_columns"))
+            self._add("Gather", name, shares, self._sides(f"axis_{axis}", axis))
+            for axis, name in ((2, "share_of_rows"), (3, "share_of_columns"))
         )
         return rows, columns
 
