@@ -47,8 +47,7 @@ class PythonGraph : public Graph {
     NamedTensors run(const NamedViews& inputs) override {
         const py::gil_scoped_acquire gil;
         py::dict arrays;
-        for (const auto& [name, view] : inputs)
-            arrays[py::str(name)] = py::array_t<float>(view.shape, view.data);
+        for (const auto& [name, view] : inputs) arrays[py::str(name)] = array_of(view);
         NamedTensors outputs;
         for (const auto& [name, value] : graph_.get().attr("run")(arrays).cast<py::dict>())
             outputs.emplace(name.cast<std::string>(), tensor_of(value.cast<FloatArray>()));
@@ -86,6 +85,15 @@ class PythonGraph : public Graph {
     }
 
   private:
+    // Without a copy where the array can keep the owner of the values.
+    static py::array_t<float> array_of(const TensorView& view) {
+        if (!view.owner) return py::array_t<float>(view.shape, view.data);
+        using Owner = std::shared_ptr<const void>;
+        const py::capsule keeper(new Owner(view.owner),
+                                 [](void* owner) { delete static_cast<Owner*>(owner); });
+        return py::array_t<float>(view.shape, view.data, keeper);
+    }
+
     // Without a copy of an array that is writeable, and so belongs to nobody who forbids it.
     static Tensor tensor_of(const FloatArray& array) {
         if (!array.writeable()) {

@@ -29,6 +29,7 @@ inline std::string to_string(const Shape& shape) {
 struct TensorView {
     const float* data = nullptr;
     Shape shape;
+    std::shared_ptr<const void> owner = nullptr;  // of the data, if it is known
 
     std::int64_t size() const { return num_elements(shape); }
 };
@@ -58,7 +59,7 @@ class Tensor {
     std::int64_t size() const { return values_ ? num_elements(shape_) : 0; }
     float* data() { return values_.get(); }
     const float* data() const { return values_.get(); }
-    TensorView view() const { return {values_.get(), shape_}; }
+    TensorView view() const { return {values_.get(), shape_, values_}; }
 
   private:
     // A large block comes from the system as zero pages, which nobody touches before they are written.
