@@ -101,7 +101,7 @@ class Graph(ABC):
 
     @abstractmethod
     def _run(self, arrays: Mapping[str, Tensor]) -> dict[str, Array]:
-        """Runs the graph on arrays that fit."""
+        """Runs the graph on arrays that fit, and leaves them as they are: they are the caller's own."""
 
     def _run_on_gpu(self, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The same, where `is_on_gpu`."""
