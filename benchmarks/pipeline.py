@@ -165,29 +165,26 @@ class Networks:
 
     def folded_macs(self, kind: str) -> int:
         """Multiply-adds a point that are left when the maps' features are folded."""
+        from jiffexport.volume_network import fold_final_conv
 
         def count(mlp: Any, num_mapped: int, hidden: int | None = None) -> int:
             return sum((layer.in_channels - num_mapped) * layer.out_channels for layer in mlp.layers[:hidden])
 
-        def joint(head: Any, unet: Any, num_mapped: int) -> int:
-            # The last convolution of the volume's network is in the head's weights.
-            conv = unet.final_conv
-            num_folded = max(0, conv.out_channels - conv.in_channels - 1)
-            branches = count(head.branch_2d, num_mapped, -1) + count(head.branch_3d, num_folded, -1)
-            return branches + count(head.joint, num_mapped + num_folded)
+        def joint(network: Any, num_mapped: int) -> int:
+            _, head = fold_final_conv(network.volume.unet3d, network.face_head)
+            branches = count(head.branch_2d, num_mapped, -1) + count(head.branch_3d, 0, -1)
+            return branches + count(head.joint, num_mapped)
 
         shape_channels, fine_channels = self.shape_map.shape[1], self.fine_map.shape[1]
         body = count(self.shape.body.head, shape_channels)
-        if kind in ("body", "face"):
-            return body + (
-                joint(self.shape.face_head, self.shape.volume.unet3d, shape_channels) if kind == "face" else 0
-            )
+        if kind == "body":
+            return body
+        if kind == "face":
+            return body + joint(self.shape, shape_channels)
         layers = self.fine.config.coarse_layers
         coarse = count(self.color.head, shape_channels + self.color_map.shape[1], layers)
         color = coarse + count(self.fine.head, fine_channels)
-        return color + (
-            joint(self.fine.face_head, self.fine.volume.unet3d, fine_channels) if kind == "face_color" else 0
-        )
+        return color if kind == "color" else color + joint(self.fine, fine_channels)
 
 
 def timed_stages(reconstruct: Any, resolution: int, clock: Clock) -> tuple[dict[str, float], Any]:
@@ -368,14 +365,15 @@ def measure(name: str, arguments: argparse.Namespace, clock: Clock) -> tuple[lis
     asked = np.concatenate(octree.asked)
     most = None if arguments.full else arguments.batches
     parts: dict[str, float] = {}
-    for kind, points in (("body", asked[~is_in(asked, region)]), ("face", asked[is_in(asked, region)])):
+    in_region = is_in(asked, region)
+    for kind, points in (("body", asked[~in_region]), ("face", asked[in_region])):
         parts[kind] = asking_ms(networks, kind, points, most, clock)
     inside = is_in(octree.vertices, region)
     for kind, points in (("color", octree.vertices[~inside]), ("face_color", octree.vertices[inside])):
         parts[kind] = asking_ms(networks, kind, points, most, clock)
 
-    per_query_ms = parts["body"] / max(int((~is_in(asked, region)).sum()), 1)
-    blended = np.concatenate([asked[is_in(asked, region)], octree.vertices[inside]])
+    per_query_ms = parts["body"] / max(int((~in_region).sum()), 1)
+    blended = np.concatenate([asked[in_region], octree.vertices[inside]])
     parts["distances"] = distances_ms(face_vertices, result.face.triangles, blended, clock)
 
     vertices = (result.vertices * (2 / result.size_m) * np.array([1, -1, 1])).astype(np.float32)

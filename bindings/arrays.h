@@ -21,12 +21,8 @@ template <typename T>
 pybind11::array_t<T, pybind11::array::c_style> checked_array(const pybind11::array& array,
                                                              const Shape& expected, const std::string& name) {
     const Shape shape = shape_of(array);
-    bool fits = shape.size() == expected.size();
-    for (std::size_t axis = 0; fits && axis < shape.size(); ++axis) {
-        fits = expected[axis] == -1 || expected[axis] == shape[axis];
-    }
     const auto type = pybind11::dtype::of<T>();
-    if (!fits || !array.dtype().is(type)) {
+    if (!is_of_shape(shape, expected) || !array.dtype().is(type)) {
         std::string wanted = to_string(expected);
         for (std::size_t at; (at = wanted.find("-1")) != std::string::npos;) wanted.replace(at, 2, "*");
         throw Error(ErrorCode::kInvalidArgument,
@@ -48,6 +44,13 @@ std::vector<std::array<T, 3>> rows_of(const pybind11::array& array, std::int64_t
 
 inline TensorView view_of(const pybind11::array& array) {
     return {static_cast<const float*>(array.data()), shape_of(array)};
+}
+
+// A copy.
+inline Tensor tensor_of(const pybind11::array_t<float, pybind11::array::c_style>& array) {
+    Tensor tensor(shape_of(array));
+    std::memcpy(tensor.data(), array.data(), sizeof(float) * tensor.size());
+    return tensor;
 }
 
 // A NumPy array that owns the memory of `values`, rows of `num_columns`.

@@ -103,10 +103,8 @@ FloatArray coordinates_of(const std::array<float, 3>& scale, const std::array<fl
 }
 
 VolumeSampler make_sampler(const py::array& volume, bool appends_ones) {
-    const FloatArray checked = checked_array<float>(volume, {1, -1, -1, -1, -1}, "volume");
-    Tensor copy(shape_of(checked));
-    std::copy_n(checked.data(), copy.size(), copy.data());
-    return VolumeSampler(std::move(copy), appends_ones);
+    return VolumeSampler(tensor_of(checked_array<float>(volume, {1, -1, -1, -1, -1}, "volume")),
+                         appends_ones);
 }
 
 FloatArray sample(const VolumeSampler& sampler, const py::array& coordinates) {

@@ -16,12 +16,6 @@ namespace jiff::bindings {
 
 using LayerArrays = std::vector<std::pair<pybind11::array, pybind11::array>>;
 
-inline Tensor tensor_of(const pybind11::array_t<float, pybind11::array::c_style>& array) {
-    Tensor tensor(shape_of(array));
-    std::memcpy(tensor.data(), array.data(), sizeof(float) * tensor.size());
-    return tensor;
-}
-
 inline std::vector<HeadLayer> layers_of(const LayerArrays& arrays) {
     std::vector<HeadLayer> layers;
     for (const auto& [weight, bias] : arrays) {

@@ -21,11 +21,7 @@ py::array_t<float> array_of(const Tensor& tensor) {
 }
 
 Tensor frame_of(const py::array& frame) {
-    const auto checked =
-        checked_array<float>(frame, {4, -1, frame.ndim() == 3 ? frame.shape(1) : -1}, "frame");
-    Tensor tensor(shape_of(checked));
-    std::memcpy(tensor.data(), checked.data(), sizeof(float) * tensor.size());
-    return tensor;
+    return tensor_of(checked_array<float>(frame, {4, -1, frame.ndim() == 3 ? frame.shape(1) : -1}, "frame"));
 }
 
 py::tuple choose(const py::array& mask, bool from_network) {

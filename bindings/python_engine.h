@@ -4,7 +4,6 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
-#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -50,7 +49,7 @@ class PythonGraph : public Graph {
         for (const auto& [name, view] : inputs) arrays[py::str(name)] = array_of(view);
         NamedTensors outputs;
         for (const auto& [name, value] : graph_.get().attr("run")(arrays).cast<py::dict>())
-            outputs.emplace(name.cast<std::string>(), tensor_of(value.cast<FloatArray>()));
+            outputs.emplace(name.cast<std::string>(), taken(value.cast<FloatArray>()));
         return outputs;
     }
 
@@ -95,12 +94,8 @@ class PythonGraph : public Graph {
     }
 
     // Without a copy of an array that is writeable, and so belongs to nobody who forbids it.
-    static Tensor tensor_of(const FloatArray& array) {
-        if (!array.writeable()) {
-            Tensor tensor(shape_of(array));
-            std::copy_n(array.data(), tensor.size(), tensor.data());
-            return tensor;
-        }
+    static Tensor taken(const FloatArray& array) {
+        if (!array.writeable()) return tensor_of(array);
         const auto owner = std::make_shared<PythonObject>(array);
         return Tensor(shape_of(array), std::shared_ptr<float>(owner, const_cast<float*>(array.data())));
     }

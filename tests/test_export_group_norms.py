@@ -107,7 +107,7 @@ def test_a_cut_picture_gives_what_the_whole_one_does(norm: str, figure: str) -> 
     # As little as may stay: the reach of the figure and a texel of ground behind it.
     columns, rows = (-(-end // 4) + cut["figure"] + 1 for end in (right, bottom))
     assert columns < SIDE_PX // 4 and rows < SIDE_PX // 4
-    model = encoder_to_onnx(encoder, image.shape, "encoder", "fp32", may_be_cut=True)
+    model = encoder_to_onnx(encoder, image.shape, "encoder", "fp32")
     part = run_at_any_size(model, np.ascontiguousarray(image[..., : 4 * rows, : 4 * columns]))
     scale = np.abs(whole).max()
     assert np.abs(part - whole[..., :rows, :columns]).max() < 1e-5 * scale
@@ -126,7 +126,7 @@ def test_a_cut_picture_gives_what_the_whole_one_does(norm: str, figure: str) -> 
 def test_an_engine_that_takes_one_size_runs_the_same_graph(norm: str) -> None:
     encoder = encoder_of(CONFIGS[norm])
     image = np.random.default_rng(3).standard_normal((1, 3, SIDE_PX, SIDE_PX)).astype(np.float32)
-    model = encoder_to_onnx(encoder, image.shape, "encoder", "fp32", may_be_cut=True)
+    model = encoder_to_onnx(encoder, image.shape, "encoder", "fp32")
     with torch.no_grad():
         whole = encoder(torch.from_numpy(image)).numpy()
     for engine in ("onnxruntime", "openvino"):
@@ -138,7 +138,7 @@ def test_other_forms_are_of_whole_pictures() -> None:
     """Half precision folds the picture's sides, which are constants there."""
     encoder = encoder_of(CONFIGS["group"])
     image = np.random.default_rng(4).standard_normal((1, 3, SIDE_PX, SIDE_PX)).astype(np.float32)
-    model = encoder_to_onnx(encoder, image.shape, "encoder", "fp16", may_be_cut=True)
+    model = encoder_to_onnx(encoder, image.shape, "encoder", "fp16")
     half = finish(compute_in_fp16(model), "encoder")
     assert "Shape" not in {node.op_type for node in half.graph.node}
     with torch.no_grad():

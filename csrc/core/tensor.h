@@ -19,6 +19,12 @@ inline std::int64_t num_elements(const Shape& shape) {
     return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
 }
 
+// Whether `given` is what is told as `shape`, -1 for a side that may be any.
+inline bool is_of_shape(const Shape& given, const Shape& shape) {
+    return std::equal(given.begin(), given.end(), shape.begin(), shape.end(),
+                      [](std::int64_t side, std::int64_t told) { return told == -1 || side == told; });
+}
+
 // "[1, 3, 512, 512]", for messages.
 inline std::string to_string(const Shape& shape) {
     std::string text = "[";

@@ -28,12 +28,6 @@ inline void require_cpu_f32(const std::string& engine, const EngineOptions& opti
         fail_engine("engine '" + engine + "' has no precision '" + options.precision + "'; it has: f32");
 }
 
-// Whether a tensor of shape `given` is what is told as `shape`, -1 for a side that may be any.
-inline bool is_of_shape(const Shape& given, const Shape& shape) {
-    return std::equal(given.begin(), given.end(), shape.begin(), shape.end(),
-                      [](std::int64_t side, std::int64_t told) { return told == -1 || side == told; });
-}
-
 // What `inputs` hold under any of the `names` of one input. Throws Error(kEngine) when that is nothing of
 // this shape.
 template <typename Names>

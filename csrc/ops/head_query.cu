@@ -98,8 +98,12 @@ DeviceVolume::DeviceVolume(const DeviceView& volume, const VolumeFrame& frame, c
            voxels_.data());
 }
 
+static Buffer<float> uploaded(const Tensor& tensor, const Stream& stream) {
+    return {tensor.data(), static_cast<std::size_t>(tensor.size()), stream};
+}
+
 DeviceVolume::DeviceVolume(const VolumeSampler& volume, const VolumeFrame& frame, const Stream& stream)
-    : voxels_(volume.voxels().data(), volume.voxels().size(), stream),
+    : voxels_(uploaded(volume.voxels(), stream)),
       shape_{1, volume.num_channels(), volume.sides()[2], volume.sides()[1], volume.sides()[0]},
       frame_(frame) {}
 

@@ -99,11 +99,8 @@ std::map<std::string, GraphSpec> read_graphs(const ManifestNode& nodes, const Bu
 Shape require_tensor(const ManifestNode& node, const std::string& name, const Shape& expected) {
     const NamedShapes named = node.shapes();
     const auto found = named.find(name);
-    bool fits = found != named.end() && found->second.size() == expected.size();
-    for (std::size_t axis = 0; fits && axis < expected.size(); ++axis) {
-        fits = expected[axis] == -1 || expected[axis] == found->second[axis];
-    }
-    if (!fits) node.wrong("such that \"" + name + "\" is of " + spelled(expected));
+    if (found == named.end() || !is_of_shape(found->second, expected))
+        node.wrong("such that \"" + name + "\" is of " + spelled(expected));
     return found->second;
 }
 

@@ -1,6 +1,8 @@
 #include "pipeline/figure_encoding.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <vector>
 
 #include "core/threads.h"
 
@@ -41,9 +43,30 @@ Figure find_figure(const Tensor& image) {
     return figure;
 }
 
-CutSide whole_side(std::int64_t size) {
+// One side of the picture, cut: which texels are left, and where each texel of the whole map is in the map of
+// what is left.
+struct CutSide {
+    std::int64_t begin, end;
+    std::vector<std::int64_t> sources;
+};
+
+// Of a side of `size` texels with a figure from `first` to `last`. Whole where there is no room after the
+// figure: what was cut off counts as the last texel that is left, which must be one of the ground.
+CutSide cut_side(const CutSpec& spec, std::int64_t size, std::int64_t first, std::int64_t last) {
     CutSide side{0, size, std::vector<std::int64_t>(size)};
-    for (std::int64_t i = 0; i < size; ++i) side.sources[i] = i;
+    // One texel of ground alone behind the figure's reach, and one between the border's reach and the
+    // figure's.
+    const std::int64_t least_end = last + spec.figure + 2;
+    if (first <= last && least_end <= size) {
+        side.begin = std::max<std::int64_t>(0, first - spec.figure - spec.border - 1) / kStep * kStep;
+        side.end = std::min(size, (least_end + kStep - 1) / kStep * kStep);
+    }
+    for (std::int64_t i = 0; i < size; ++i) {
+        const std::int64_t kept =
+            side.begin == 0 ? i
+                            : std::max<std::int64_t>(i - side.begin, std::min<std::int64_t>(i, spec.border));
+        side.sources[i] = std::min(kept, side.end - side.begin - 1);
+    }
     return side;
 }
 
@@ -84,30 +107,11 @@ Tensor spread(const Tensor& part, const CutSide& columns, const CutSide& rows) {
 
 }  // namespace
 
-CutSide cut_side(const CutSpec& spec, std::int64_t size, std::int64_t first, std::int64_t last) {
-    // One texel of ground alone behind the figure's reach, and one between the border's reach and the
-    // figure's.
-    const std::int64_t least_end = last + spec.figure + 2;
-    if (first > last || least_end > size) return whole_side(size);
-    CutSide side;
-    side.begin = std::max<std::int64_t>(0, first - spec.figure - spec.border - 1) / kStep * kStep;
-    side.end = std::min(size, (least_end + kStep - 1) / kStep * kStep);
-    side.sources.resize(size);
-    for (std::int64_t i = 0; i < size; ++i) {
-        const std::int64_t kept =
-            side.begin == 0 ? i
-                            : std::max<std::int64_t>(i - side.begin, std::min<std::int64_t>(i, spec.border));
-        side.sources[i] = std::min(kept, side.end - side.begin - 1);
-    }
-    return side;
-}
-
 Tensor encode_figure(const LoadedGraph& encoder, const Tensor& image) {
     const CutSpec& spec = *encoder.spec().cut;
     const std::int64_t stride = spec.stride_px;
     const Figure figure = find_figure(image);
     const auto side = [&](const Range& pixels, std::int64_t size_px) {
-        if (pixels.first > pixels.last) return whole_side(size_px / stride);
         return cut_side(spec, size_px / stride, pixels.first / stride, pixels.last / stride);
     };
     const CutSide columns = side(figure.columns, image.shape()[3]),

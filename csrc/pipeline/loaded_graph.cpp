@@ -1,6 +1,5 @@
 #include "pipeline/loaded_graph.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "core/status.h"
@@ -10,19 +9,16 @@ namespace {
 
 std::string found_shape(const Shape* found) { return found == nullptr ? "none" : to_string(*found); }
 
-// The shape that a graph tells, with sides that may be any as the manifest has them.
-Shape told_shape(Shape found, const Shape& expected, bool may_be_cut) {
-    for (std::size_t i = 0; may_be_cut && i < std::min(found.size(), expected.size()); ++i) {
-        if (found[i] == -1) found[i] = expected[i];
-    }
-    return found;
+// Sides of a graph that may be cut may be any.
+bool is_told(const Shape& found, const GraphSpec& spec, const Shape& expected) {
+    return spec.cut ? is_of_shape(expected, found) : found == expected;
 }
 
 void check_tensors(const GraphSpec& spec, const NamedShapes& expected, const NamedShapes& found,
                    const char* role) {
     for (const auto& [tensor, shape] : expected) {
         const auto match = found.find(tensor);
-        if (match == found.end() || told_shape(match->second, shape, spec.cut.has_value()) != shape) {
+        if (match == found.end() || !is_told(match->second, spec, shape)) {
             throw Error(ErrorCode::kBundle, "graph file '" + spec.path + "' must have " + role + " '" +
                                                 tensor + "' of shape " + to_string(shape) +
                                                 " as the manifest says, got " +

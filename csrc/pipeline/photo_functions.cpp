@@ -70,10 +70,9 @@ class HostPhoto : public PhotoFunctions {
         }
         const ImplicitQuery& fine = heads_.fine->query;
         const FeatureMaps maps = maps_of({kFineMaps});
-        // Where the face's head and the other one are mixed, both read the same activations.
-        const PointFunction activations =
-            remembered(asked_activations(coarse.query, coarse_maps, heads_.fine->coarse_layers),
-                       fine.num_point_features());
+        PointFunction activations = asked_activations(coarse.query, coarse_maps, heads_.fine->coarse_layers);
+        // Where the face's head and the other one are mixed, both read the same.
+        if (face_color) activations = remembered(std::move(activations), fine.num_point_features());
         PointFunction color = with_pixels(asked(fine, maps, activations), fine.num_outputs(), frame);
         if (face_color) {
             const JointQuery& head = heads_.face->color_head();

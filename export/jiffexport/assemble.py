@@ -367,12 +367,11 @@ def _export_encoder(
             f"{frame.image_size_px} px; export with a frame that it divides"
         )
     encoder = trained.network.encoder
-    cut = cut_of(encoder)
-    model = encoder_to_onnx(encoder, (1, num_channels, size_px, size_px), name, store, cut is not None)
+    model = encoder_to_onnx(encoder, (1, num_channels, size_px, size_px), name, store)
     images = [encoder_input(picture, num_channels, size_px) for picture in pictures]
     examples = reference_features(encoder, images)
     provenance = trained_provenance(trained.provenance, trained.step)
-    return exported(name, model, examples, store, provenance, license=trained.license, cut=cut)
+    return exported(name, model, examples, store, provenance, license=trained.license, cut=cut_of(encoder))
 
 
 def _segmenter(model: bytes) -> Segment:

@@ -201,12 +201,11 @@ def _export_fine_encoder(
         pictures = [cut_out(picture, segment, SEGMENTATION_SIZE_PX) for picture in pictures]
     size_px, num_channels = config.image_size_px, config.in_channels
     images = [encoder_input(picture, num_channels, size_px) for picture in pictures]
-    cut = cut_of(fine.network.encoder)
-    shape = (1, num_channels, size_px, size_px)
-    model = encoder_to_onnx(fine.network.encoder, shape, name, store, cut is not None)
-    examples = reference_features(fine.network.encoder, images)
+    encoder = fine.network.encoder
+    model = encoder_to_onnx(encoder, (1, num_channels, size_px, size_px), name, store)
+    examples = reference_features(encoder, images)
     provenance = trained_provenance(fine.provenance, fine.step)
-    return exported(name, model, examples, store, provenance, license=fine.license, cut=cut)
+    return exported(name, model, examples, store, provenance, license=fine.license, cut=cut_of(encoder))
 
 
 def _export_color_volume(

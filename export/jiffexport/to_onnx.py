@@ -36,7 +36,7 @@ class Encoder(Protocol):
 
 
 def encoder_to_onnx(
-    encoder: Encoder, image_shape: tuple[int, ...], name: str, store: Store, may_be_cut: bool = False
+    encoder: Encoder, image_shape: tuple[int, ...], name: str, store: Store
 ) -> onnx.ModelProto:
     """Exports `encoder.inference`.
 
@@ -50,18 +50,17 @@ def encoder_to_onnx(
         Of the graph.
     store
         How weights lie in the file; the graph computes in float32 either way.
-    may_be_cut
-        Whether an engine that gives the input other sides may run it on cut pictures (`spread_group_norms`).
 
     Returns
     -------
     onnx.ModelProto
         Opset 18, static shapes, input `image`, outputs named as in the dictionary. Batch norms that follow
-        a convolution are folded into it.
+        a convolution are folded into it. Where pictures of the encoder may be cut (`cut_of`), engines that
+        give the input other sides may run it on such.
     """
     module = _Inference(encoder)
     traced = _traced(module, {"image": image_shape})
-    cut_input = "image" if may_be_cut else None
+    cut_input = None if cut_of(encoder) is None else "image"
     return _finished(traced, {"image": image_shape}, module.output_names, name, store, cut_input)
 
 

@@ -50,10 +50,9 @@ def spread_group_norms(model: onnx.ModelProto, cut_input: str | None = None) -> 
             writer.norm(norms[node.output[0]], shares)
         elif node.output[0] not in obsolete:
             writer.nodes.append(node)
-    nodes = list(writer.nodes)
     del graph.node[:], graph.value_info[:]
-    graph.node.extend(nodes)
-    graph.initializer.extend(writer.constants)
+    graph.node.extend(writer.nodes)
+    graph.initializer.extend(writer.constants.values())
     return model
 
 
@@ -114,7 +113,7 @@ class _Writer:
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
+        self.constants: dict[str, onnx.TensorProto] = {}
         self._base = PREFIX
 
     def shares(self, picture: str, whole: tuple[int, ...] | None) -> tuple[str, str]:
@@ -172,8 +171,8 @@ class _Writer:
 
     def _constant(self, name: str, value: np.ndarray) -> str:
         name = f"{self._base}/{name}"
-        if all(tensor.name != name for tensor in self.constants):
-            self.constants.append(numpy_helper.from_array(value, name))
+        if name not in self.constants:
+            self.constants[name] = numpy_helper.from_array(value, name)
         return name
 
     def _add(
