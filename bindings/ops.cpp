@@ -202,7 +202,7 @@ void bind_ops(py::module_& module) {
     module.def(
         "precision_of",
         [](const std::string& precision) {
-            return precision_named(precision) == Precision::kBf16 ? "bf16" : "fp32";
+            return name(precision_named(precision));
         },
         py::arg("precision"), "What heads compute in here when `precision`, as \"auto\", is asked for.");
     module.def("supported_simd_levels", [] {

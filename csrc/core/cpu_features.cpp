@@ -36,7 +36,18 @@ bool may_use_amx() {
 #endif
 }
 
-bool computes_in_bf16(SimdLevel level) { return level >= SimdLevel::kAvx512Bf16; }
+// Whether the kernels of `level` gain by it.
+bool computes_in(Precision precision, SimdLevel level) {
+    switch (precision) {
+        case Precision::kBf16:
+            return level >= SimdLevel::kAvx512Bf16;
+        case Precision::kInt8:
+            return level >= SimdLevel::kAvx512Vnni;
+        case Precision::kFp32:
+            break;
+    }
+    return true;
+}
 
 }  // namespace
 
@@ -48,6 +59,8 @@ const char* name(SimdLevel level) noexcept {
             return "avx2";
         case SimdLevel::kAvx512:
             return "avx512";
+        case SimdLevel::kAvx512Vnni:
+            return "avx512_vnni";
         case SimdLevel::kAvx512Bf16:
             return "avx512_bf16";
         case SimdLevel::kAmxBf16:
@@ -66,7 +79,9 @@ std::vector<SimdLevel> supported_simd_levels() {
                             __builtin_cpu_supports("avx512bw");
     if (has_avx2) levels.push_back(SimdLevel::kAvx2);
     if (has_avx512) levels.push_back(SimdLevel::kAvx512);
-    const bool has_bf16 = has_avx512 && __builtin_cpu_supports("avx512bf16");
+    const bool has_vnni = has_avx512 && __builtin_cpu_supports("avx512vnni");
+    if (has_vnni) levels.push_back(SimdLevel::kAvx512Vnni);
+    const bool has_bf16 = has_vnni && __builtin_cpu_supports("avx512bf16");
     if (has_bf16) levels.push_back(SimdLevel::kAvx512Bf16);
     if (has_bf16 && may_use_amx()) levels.push_back(SimdLevel::kAmxBf16);
 #endif
@@ -90,21 +105,36 @@ SimdLevel choose_simd_level() {
 Precision precision_named(const std::string& name) {
     if (name == "fp32") return Precision::kFp32;
     if (name == "bf16") return Precision::kBf16;
+    if (name == "int8") return Precision::kInt8;
     if (name == "auto") {
-        return computes_in_bf16(choose_simd_level()) ? Precision::kBf16 : Precision::kFp32;
+        return computes_in(Precision::kBf16, choose_simd_level()) ? Precision::kBf16 : Precision::kFp32;
     }
     throw Error(ErrorCode::kInvalidArgument,
-                "precision must be 'auto', 'fp32' or 'bf16', got '" + name + "'");
+                "precision must be 'auto', 'fp32', 'bf16' or 'int8', got '" + name + "'");
+}
+
+const char* name(Precision precision) noexcept {
+    switch (precision) {
+        case Precision::kFp32:
+            return "fp32";
+        case Precision::kBf16:
+            return "bf16";
+        case Precision::kInt8:
+            return "int8";
+    }
+    return "unknown";
 }
 
 void require_precision(Precision precision) {
-    if (precision == Precision::kFp32 || computes_in_bf16(choose_simd_level())) return;
-    const bool is_forced = computes_in_bf16(supported_simd_levels().back());
+    if (computes_in(precision, choose_simd_level())) return;
+    const std::string wanted = name(precision), needed = precision == Precision::kBf16 ? "BF16" : "VNNI";
+    const bool is_forced = computes_in(precision, supported_simd_levels().back());
     throw Error(ErrorCode::kEngine,
                 is_forced ? "JIFF_SIMD_LEVEL is '" + std::string(name(choose_simd_level())) +
-                                "', which does not compute in bf16; unset it, or ask for precision 'fp32'"
-                          : "this processor does not compute in bf16 (it needs AVX-512 BF16); ask for "
-                            "precision 'fp32'");
+                                "', which does not compute in " + wanted +
+                                "; unset it, or ask for precision 'fp32'"
+                          : "this processor does not compute in " + wanted + " (it needs AVX-512 " + needed +
+                                "); ask for precision 'fp32'");
 }
 
 }  // namespace jiff

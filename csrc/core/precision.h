@@ -5,8 +5,9 @@
 
 namespace jiff {
 
-// kBf16: products of bfloat16 numbers, sums in float32.
-enum class Precision { kFp32, kBf16 };
+// kBf16: products of bfloat16 numbers, sums in float32. kInt8: products and sums of whole numbers of eight
+// bits, scaled to each row's range.
+enum class Precision { kFp32, kBf16, kInt8 };
 
 // The upper half of a float32: its range, with eight bits of precision.
 struct Bf16 {

@@ -81,7 +81,7 @@ void MapGroup::fold(const FeaturePart& part, const std::int64_t* texels, std::in
     weights.multiply(inputs, num_channels, num_texels, {addends.data(), 0}, false, products, num_rows);
     for (std::int64_t i = 0; i < num_texels; ++i) {
         const float* folded = products + i * num_rows;
-        if (part.precision() == Precision::kBf16) {
+        if (part.is_rounded()) {
             part.kernel().round_row(num_rows, folded, static_cast<Bf16*>(texel(texels[i])));
         } else {
             std::copy_n(folded, num_rows, static_cast<float*>(texel(texels[i])));
@@ -93,7 +93,7 @@ void MapGroup::fold(const FeaturePart& part, const std::int64_t* texels, std::in
 
 FeaturePart::FeaturePart(const LayerKernel& kernel, Precision precision, const std::vector<Mlp>& mlps,
                          std::int64_t num_channels)
-    : kernel_(&kernel), precision_(precision), num_channels_(num_channels) {
+    : kernel_(&kernel), is_rounded_(precision != Precision::kFp32), num_channels_(num_channels) {
     for (const Mlp& mlp : mlps) {
         std::int64_t num_hidden = mlp.num_start;
         for (const HeadLayer& layer : *mlp.layers) {
@@ -130,7 +130,7 @@ FoldedMaps::FoldedMaps(const FeaturePart& part, const std::vector<TensorView>& m
             ++g;
         }
         if (g == state_->groups.size()) {
-            const std::size_t bytes = part.precision() == Precision::kBf16 ? sizeof(Bf16) : sizeof(float);
+            const std::size_t bytes = part.is_rounded() ? sizeof(Bf16) : sizeof(float);
             const auto texel_bytes = static_cast<std::int64_t>(bytes) * part.num_rows();
             state_->groups.push_back({height, width, {}, {}, texel_bytes, {}, {}});
             channels_of_group.emplace_back();
@@ -191,7 +191,7 @@ void PointColumns::assign(const FoldedMaps& maps, const float* points, std::int6
                 const PointTexels texels = point_texels(point[0], point[1], group.height, group.width);
                 for (int corner = 0; corner < 4; ++corner) {
                     const void* folded = group.texel(texels.offset[corner]);
-                    if (part_->precision() == Precision::kBf16) {
+                    if (part_->is_rounded()) {
                         rounded_texels_.push_back(static_cast<const Bf16*>(folded));
                     } else {
                         texels_.push_back(static_cast<const float*>(folded));
@@ -211,7 +211,7 @@ LayerAddends PointColumns::addends(std::int64_t first_row, std::int64_t num_rows
         const auto [first, count] = columns_[c];
         const float* weights = weights_.data() + first;
         float* blend = blends + c * num_rows;
-        if (part_->precision() == Precision::kBf16) {
+        if (part_->is_rounded()) {
             part_->kernel().blend_bf16(count, rounded_texels_.data() + first, weights, part_->biases(),
                                        first_row, num_rows, blend);
         } else {

@@ -1,7 +1,7 @@
 // Feature maps with the feature part of every layer multiplied in: sampling is linear, so
 // W · sample(F) = sample(W · F). A texel is folded once, when the first point near it is asked for, and
 // every point then blends four texels instead of multiplying all its features at every layer. Folding is in
-// float32; in bf16 its results are rounded, which halves the memory that folded texels take.
+// float32; in bf16 and int8 its results are rounded to bf16, which halves the memory that folded texels take.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,8 @@ class FeaturePart {
                 std::int64_t num_channels);
 
     const LayerKernel& kernel() const { return *kernel_; }
-    Precision precision() const { return precision_; }
+    // Whether folded texels are kept in bf16.
+    bool is_rounded() const { return is_rounded_; }
     std::int64_t num_channels() const { return num_channels_; }
     std::int64_t num_rows() const { return static_cast<std::int64_t>(biases_.size()); }
     float weight(std::int64_t row, std::int64_t channel) const {
@@ -39,7 +40,7 @@ class FeaturePart {
 
   private:
     const LayerKernel* kernel_;
-    Precision precision_;
+    bool is_rounded_;
     std::int64_t num_channels_;
     std::vector<float> weights_;  // [num_rows, num_channels]
     std::vector<float> biases_;   // [num_rows]
@@ -81,7 +82,7 @@ class PointColumns : public LayerSource {
 
     const FeaturePart* part_ = nullptr;
     std::vector<Column> columns_;
-    std::vector<const float*> texels_;  // rows of folded texels, by column; in bf16:
+    std::vector<const float*> texels_;  // rows of folded texels, by column; rounded:
     std::vector<const Bf16*> rounded_texels_;
     std::vector<float> weights_;
     std::vector<std::int32_t> column_of_point_;

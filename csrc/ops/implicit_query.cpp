@@ -7,6 +7,7 @@
 
 #include "core/status.h"
 #include "core/threads.h"
+#include "ops/quantized_mlp.h"
 
 namespace jiff {
 namespace {
@@ -39,13 +40,16 @@ struct Scratch {
     AlignedBuffer own, results;
 };
 
-using AnyMlp = std::variant<SkipMlp<float>, SkipMlp<Bf16>>;
+using AnyMlp = std::variant<SkipMlp<float>, SkipMlp<Bf16>, QuantizedMlp>;
 
 AnyMlp make_mlp(Precision precision, const LayerKernel& kernel, const HeadConfig& config,
                 std::int64_t num_mapped) {
     const std::int64_t depth_channel = config.num_point_features;
     if (precision == Precision::kBf16) {
         return SkipMlp<Bf16>(kernel, config.layers, 0, num_mapped, depth_channel, 0);
+    }
+    if (precision == Precision::kInt8) {
+        return QuantizedMlp(kernel, config.layers, 0, num_mapped, depth_channel, 0);
     }
     return SkipMlp<float>(kernel, config.layers, 0, num_mapped, depth_channel, 0);
 }
@@ -85,9 +89,8 @@ struct ImplicitQuery::Packed {
     };
 
     void run(const Request& request, std::int64_t num_points) const;
-    template <typename Element>
-    void evaluate(const SkipMlp<Element>& mlp, const Request& request, std::int64_t first,
-                  std::int64_t count) const;
+    template <typename Mlp>
+    void evaluate(const Mlp& mlp, const Request& request, std::int64_t first, std::int64_t count) const;
 };
 
 ImplicitQuery::ImplicitQuery(const HeadConfig& config, Precision precision) {
@@ -143,10 +146,10 @@ void ImplicitQuery::Packed::run(const Request& request, std::int64_t num_points)
     });
 }
 
-template <typename Element>
-void ImplicitQuery::Packed::evaluate(const SkipMlp<Element>& mlp, const Request& request, std::int64_t first,
+template <typename Mlp>
+void ImplicitQuery::Packed::evaluate(const Mlp& mlp, const Request& request, std::int64_t first,
                                      std::int64_t count) const {
-    thread_local Scratch<Element> scratch;
+    thread_local Scratch<typename Mlp::Element> scratch;
     const std::int64_t stride = mlp.row_size(), own_stride = num_point_features + 1;
     const float* points = request.points + 3 * first;
     scratch.columns.assign(request.maps, points, count);

@@ -6,6 +6,7 @@
 
 #include "core/status.h"
 #include "core/threads.h"
+#include "ops/quantized_mlp.h"
 
 namespace jiff {
 namespace {
@@ -53,9 +54,9 @@ struct Scratch {
     std::vector<float> coordinates;
 };
 
-template <typename Element>
+template <typename Mlp>
 struct Mlps {
-    SkipMlp<Element> branch_2d, branch_3d, joint;
+    Mlp branch_2d, branch_3d, joint;
 
     Mlps(const LayerKernel& kernel, const JointHeadConfig& config, const Widths& widths,
          std::int64_t num_mapped)
@@ -67,12 +68,13 @@ struct Mlps {
     std::int64_t num_outputs() const { return joint.num_outputs(joint.num_layers()); }
 };
 
-using AnyMlps = std::variant<Mlps<float>, Mlps<Bf16>>;
+using AnyMlps = std::variant<Mlps<SkipMlp<float>>, Mlps<SkipMlp<Bf16>>, Mlps<QuantizedMlp>>;
 
 AnyMlps make_mlps(Precision precision, const LayerKernel& kernel, const JointHeadConfig& config,
                   const Widths& widths, std::int64_t num_mapped) {
-    if (precision == Precision::kBf16) return Mlps<Bf16>(kernel, config, widths, num_mapped);
-    return Mlps<float>(kernel, config, widths, num_mapped);
+    if (precision == Precision::kBf16) return Mlps<SkipMlp<Bf16>>(kernel, config, widths, num_mapped);
+    if (precision == Precision::kInt8) return Mlps<QuantizedMlp>(kernel, config, widths, num_mapped);
+    return Mlps<SkipMlp<float>>(kernel, config, widths, num_mapped);
 }
 
 }  // namespace
@@ -107,8 +109,8 @@ struct JointQuery::Packed {
         float* values;
     };
 
-    template <typename Element>
-    void evaluate(const Mlps<Element>& mlps, const Request& request, std::int64_t first,
+    template <typename Mlp>
+    void evaluate(const Mlps<Mlp>& mlps, const Request& request, std::int64_t first,
                   std::int64_t count) const;
     template <typename Element>
     void fill_own(const Request& request, std::int64_t first, std::int64_t count,
@@ -173,9 +175,10 @@ void JointQuery::Packed::fill_own(const Request& request, std::int64_t first, st
     request.volume.sample(scratch.coordinates.data(), count, own + num_point_features + 1, num_own());
 }
 
-template <typename Element>
-void JointQuery::Packed::evaluate(const Mlps<Element>& mlps, const Request& request, std::int64_t first,
+template <typename Mlp>
+void JointQuery::Packed::evaluate(const Mlps<Mlp>& mlps, const Request& request, std::int64_t first,
                                   std::int64_t count) const {
+    using Element = typename Mlp::Element;
     thread_local Scratch<Element> scratch;
     const float* points = request.points + 3 * first;
     scratch.columns.assign(request.maps, points, count);

@@ -22,9 +22,22 @@ struct Bf16Products {
     std::int64_t stride;
 };
 
+// A row of numbers as whole ones: number k is low + scale · levels[k], to half a `scale`.
+struct QuantizedRow {
+    float scale;
+    float low;
+    float depth;  // of the row's point, which keeps its precision
+};
+
+// What each output of a strip is multiplied with: `scale` turns sums of whole numbers into its own, `sum` is
+// that of its weights, `depth` is the depth's weight.
+struct StripFactors {
+    const float *scale, *sum, *depth;
+};
+
 // Activations stand in rows, one a point. Weights stand in strips of `num_outputs` outputs:
 // value(depth k, output o) = strip[k * num_outputs + o], in bf16 strip[(k / 2 * num_outputs + o) * 2 + k %
-// 2].
+// 2], in eight bits strip[(k / 4 * num_outputs + o) * 4 + k % 4].
 struct LayerKernel {
     int num_points;        // rows that the products take at a time
     int num_outputs;       // of a strip
@@ -43,6 +56,18 @@ struct LayerKernel {
                           std::int64_t input_stride, const Bf16* strip, LayerAddends addends, bool rectify,
                           Bf16Products products);
 
+    // The same of whole numbers, `depth` a multiple of four: products[p][o] = addends[p][o]
+    // + rows[p].scale · factors.scale[o] · Σ_k levels[p][k] · strip(k, o) + rows[p].low · factors.sum[o]
+    // + rows[p].depth · factors.depth[o]. The sum over k is exact.
+    void (*multiply_int8)(std::int64_t num_rows, std::int64_t depth, const std::uint8_t* levels,
+                          std::int64_t level_stride, const QuantizedRow* rows, const std::int8_t* strip,
+                          StripFactors factors, LayerAddends addends, bool rectify, float* products,
+                          std::int64_t product_stride);
+
+    // Levels from 0 to 255 over the range of `size` numbers and 0. A row that holds what is no number, or
+    // infinity, has a scale that is none.
+    void (*quantize_row)(std::int64_t size, const float* numbers, std::uint8_t* levels, QuantizedRow* row);
+
     // blend[o] = biases[offset + o] + Σ_t weights[t] · rows[t][offset + o], for `size` outputs, a multiple of
     // num_outputs.
     void (*blend)(std::int64_t num_rows, const float* const* rows, const float* weights, const float* biases,
@@ -60,6 +85,7 @@ struct LayerKernel {
 extern const LayerKernel kPortableLayerKernel;
 extern const LayerKernel kAvx2LayerKernel;
 extern const LayerKernel kAvx512LayerKernel;
+extern const LayerKernel kAvx512VnniLayerKernel;
 extern const LayerKernel kAvx512Bf16LayerKernel;
 extern const LayerKernel kAmxBf16LayerKernel;
 

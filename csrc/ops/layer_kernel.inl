@@ -30,6 +30,7 @@ template <int kWidth, int kVectors, int kPoints>
 struct VectorKernel {
     typedef float Vector __attribute__((vector_size(kWidth * sizeof(float))));
     typedef unsigned Bits __attribute__((vector_size(kWidth * sizeof(float))));
+    typedef int Ints __attribute__((vector_size(kWidth * sizeof(int))));
     static constexpr int kOutputs = kWidth * kVectors;
 
     static Vector load(const float* from) {
@@ -138,6 +139,115 @@ struct VectorKernel {
         }
     }
 
+    // Of whole numbers, four in 32 bits: a sum goes on by the four products of levels with weights.
+    static Ints add_products(Ints sum, Ints levels, Ints weights) {
+#pragma GCC unroll 4
+        for (int shift = 0; shift < 32; shift += 8) {
+            sum += ((levels >> shift) & 0xff) * ((weights << (24 - shift)) >> 24);
+        }
+        return sum;
+    }
+
+    using AddProducts = Ints (*)(Ints sum, Ints levels, Ints weights);
+
+    template <AddProducts add>
+    static void multiply_int8(std::int64_t num_rows, std::int64_t depth, const std::uint8_t* levels,
+                              std::int64_t level_stride, const QuantizedRow* rows, const std::int8_t* strip,
+                              StripFactors factors, LayerAddends addends, bool rectify, float* products,
+                              std::int64_t product_stride) {
+        for (std::int64_t p = 0; p < num_rows; p += kPoints) {
+            multiply_quads<add>(depth / 4, levels + p * level_stride, level_stride, rows + p, strip, factors,
+                                {addends.rows ? addends.rows + p : nullptr, addends.offset}, rectify,
+                                products + p * product_stride, product_stride);
+        }
+    }
+
+    template <AddProducts add>
+    static void multiply_quads(std::int64_t num_quads, const std::uint8_t* levels, std::int64_t level_stride,
+                               const QuantizedRow* rows, const std::int8_t* strip, StripFactors factors,
+                               LayerAddends addends, bool rectify, float* products,
+                               std::int64_t product_stride) {
+        Ints sum[kPoints][kVectors] = {};
+        for (std::int64_t k = 0; k < num_quads; ++k) {
+            Ints weights[kVectors];
+#pragma GCC unroll 16
+            for (int v = 0; v < kVectors; ++v) {
+                __builtin_memcpy(&weights[v], strip + 4 * (k * kOutputs + v * kWidth), sizeof(Ints));
+            }
+#pragma GCC unroll 16
+            for (int p = 0; p < kPoints; ++p) {
+                std::int32_t quad;
+                __builtin_memcpy(&quad, levels + p * level_stride + 4 * k, sizeof(quad));
+#pragma GCC unroll 16
+                for (int v = 0; v < kVectors; ++v) sum[p][v] = add(sum[p][v], quad - Ints{}, weights[v]);
+            }
+        }
+#pragma GCC unroll 16
+        for (int v = 0; v < kVectors; ++v) {
+            const Vector scale = load(factors.scale + v * kWidth), of_low = load(factors.sum + v * kWidth),
+                         of_depth = load(factors.depth + v * kWidth);
+#pragma GCC unroll 16
+            for (int p = 0; p < kPoints; ++p) {
+                float* to = products + p * product_stride + v * kWidth;
+                Vector value = load(addends.rows ? addends.rows[p] + addends.offset + v * kWidth : to);
+                value += rows[p].depth * of_depth;
+                value += rows[p].low * of_low;
+                value += (rows[p].scale * scale) * __builtin_convertvector(sum[p][v], Vector);
+                store(rectify ? rectified(value) : value, to);
+            }
+        }
+    }
+
+    // The numbers from `first` on, and zeros after the last.
+    static Vector load_part(const float* numbers, std::int64_t first, std::int64_t size) {
+        if (first + kWidth <= size) return load(numbers + first);
+        float part[kWidth] = {};
+        for (std::int64_t i = first; i < size; ++i) part[i - first] = numbers[i];
+        return load(part);
+    }
+
+    static void quantize_row(std::int64_t size, const float* numbers, std::uint8_t* levels,
+                             QuantizedRow* row) {
+        Vector lows = {}, highs = {}, zeros = {};
+        for (std::int64_t k = 0; k < size; k += kWidth) {
+            const Vector value = load_part(numbers, k, size);
+            lows = value < lows ? value : lows;
+            highs = value > highs ? value : highs;
+            zeros += value * 0.0f;
+        }
+        float low_lanes[kWidth], high_lanes[kWidth], zero_lanes[kWidth];
+        store(lows, low_lanes);
+        store(highs, high_lanes);
+        store(zeros, zero_lanes);
+        float low = 0.0f, high = 0.0f, zero = 0.0f;
+        for (int i = 0; i < kWidth; ++i) {
+            low = low_lanes[i] < low ? low_lanes[i] : low;
+            high = high_lanes[i] > high ? high_lanes[i] : high;
+            zero += zero_lanes[i];
+        }
+        const float scale = (high - low) / 255.0f, levels_per_one = scale > 1e-30f ? 1.0f / scale : 0.0f;
+        row->scale = scale + zero;
+        row->low = low;
+        for (std::int64_t k = 0; k < size; k += kWidth) {
+            store_levels((load_part(numbers, k, size) - low) * levels_per_one + 0.5f,
+                         size - k < kWidth ? static_cast<int>(size - k) : kWidth, levels + k);
+        }
+    }
+
+    // The whole parts of `count` numbers, within 0 to 255.
+    static void store_levels(Vector numbers, int count, std::uint8_t* levels) {
+        const Vector zero = {}, most = 255.0f - zero;
+        numbers = numbers > 0.0f ? numbers : zero;  // what is no number as well
+        numbers = numbers < most ? numbers : most;
+        float lanes[kWidth];
+        store(numbers, lanes);
+        if (count == kWidth) {
+            for (int i = 0; i < kWidth; ++i) levels[i] = static_cast<std::uint8_t>(static_cast<int>(lanes[i]));
+        } else {
+            for (int i = 0; i < count; ++i) levels[i] = static_cast<std::uint8_t>(static_cast<int>(lanes[i]));
+        }
+    }
+
     static void blend(std::int64_t num_rows, const float* const* rows, const float* weights,
                       const float* biases, std::int64_t offset, std::int64_t size, float* blend) {
         for (std::int64_t o = 0; o < size; o += kOutputs) {
@@ -180,8 +290,16 @@ struct VectorKernel {
     }
 
     static constexpr LayerKernel table() {
-        return {kPoints, kOutputs,   2,        multiply, multiply_rows<kPoints, multiply_pairs>,
-                blend,   blend_bf16, round_row};
+        return {kPoints,
+                kOutputs,
+                2,
+                multiply,
+                multiply_rows<kPoints, multiply_pairs>,
+                multiply_int8<add_products>,
+                quantize_row,
+                blend,
+                blend_bf16,
+                round_row};
     }
 };
 

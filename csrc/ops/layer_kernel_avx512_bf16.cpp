@@ -54,6 +54,8 @@ const LayerKernel kAvx512Bf16LayerKernel = {PairKernel::kPoints,
                                             2,
                                             PairKernel::Fp32::multiply,
                                             multiply_rows<PairKernel::kPoints, PairKernel::multiply_pairs>,
+                                            PairKernel::Fp32::multiply_int8<add_four_products>,
+                                            PairKernel::Fp32::quantize_row,
                                             PairKernel::Fp32::blend,
                                             PairKernel::Fp32::blend_bf16,
                                             PairKernel::Fp32::round_row};

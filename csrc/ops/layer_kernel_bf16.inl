@@ -1,7 +1,5 @@
-// What the kernels that compute in bf16 share, on top of layer_kernel.inl. For files with AVX-512 BF16.
-#include <immintrin.h>
-
-#include "ops/layer_kernel.inl"
+// What the kernels that compute in bf16 share. For files with AVX-512 BF16 and VNNI, which come together.
+#include "ops/layer_kernel_vnni.inl"
 
 namespace jiff {
 namespace {

@@ -20,6 +20,7 @@ const LayerKernel& choose_layer_kernel() {
 #endif
 #if defined(JIFF_HAVE_X86_KERNELS)
     if (level == SimdLevel::kAvx512Bf16) return kAvx512Bf16LayerKernel;
+    if (level == SimdLevel::kAvx512Vnni) return kAvx512VnniLayerKernel;
     if (level == SimdLevel::kAvx512) return kAvx512LayerKernel;
     if (level == SimdLevel::kAvx2) return kAvx2LayerKernel;
 #endif

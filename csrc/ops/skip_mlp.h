@@ -70,9 +70,11 @@ std::int64_t block_size(std::int64_t num_points);
 // A row of activations holds the points' own channels, then the hidden ones. In bf16 the depth has two more
 // of its own: with what it and its weights lose by rounding, so that it keeps sixteen bits. Eight would be
 // coarser than the lattice.
-template <typename Element>
+template <typename ElementType>
 class SkipMlp {
   public:
+    using Element = ElementType;
+
     // `layers` are checked. `num_start` channels stand for the hidden ones before layer 0. The first
     // `num_mapped` raw channels are those of the maps; they and the biases are left to the LayerSource, for
     // which the rows of layer 0 begin at `first_row`. `depth_channel` is the depth's place among the points'
