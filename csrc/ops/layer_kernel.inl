@@ -206,6 +206,27 @@ struct VectorKernel {
         return load(part);
     }
 
+    typedef float Four __attribute__((vector_size(16)));
+    static Four least(Four a, Four b) { return a < b ? a : b; }
+    static Four greatest(Four a, Four b) { return a > b ? a : b; }
+    static Four total(Four a, Four b) { return a + b; }
+
+    // Of all lanes, in halves.
+    template <Four (*fold)(Four, Four)>
+    static float fold_lanes(Vector value) {
+        float lanes[kWidth];
+        store(value, lanes);
+        Four folded, next;
+        __builtin_memcpy(&folded, lanes, sizeof(folded));
+#pragma GCC unroll 4
+        for (int i = 4; i < kWidth; i += 4) {
+            __builtin_memcpy(&next, lanes + i, sizeof(next));
+            folded = fold(folded, next);
+        }
+        folded = fold(folded, Four{folded[2], folded[3], 0.0f, 0.0f});
+        return fold(folded, Four{folded[1], 0.0f, 0.0f, 0.0f})[0];
+    }
+
     static void quantize_row(std::int64_t size, const float* numbers, std::uint8_t* levels,
                              QuantizedRow* row) {
         Vector lows = {}, highs = {}, zeros = {};
@@ -215,37 +236,29 @@ struct VectorKernel {
             highs = value > highs ? value : highs;
             zeros += value * 0.0f;
         }
-        float low_lanes[kWidth], high_lanes[kWidth], zero_lanes[kWidth];
-        store(lows, low_lanes);
-        store(highs, high_lanes);
-        store(zeros, zero_lanes);
-        float low = 0.0f, high = 0.0f, zero = 0.0f;
-        for (int i = 0; i < kWidth; ++i) {
-            low = low_lanes[i] < low ? low_lanes[i] : low;
-            high = high_lanes[i] > high ? high_lanes[i] : high;
-            zero += zero_lanes[i];
-        }
-        const float scale = (high - low) / 255.0f, levels_per_one = scale > 1e-30f ? 1.0f / scale : 0.0f;
-        row->scale = scale + zero;
+        const float low = fold_lanes<least>(lows), high = fold_lanes<greatest>(highs);
+        const float scale = (high - low) / 255.0f + fold_lanes<total>(zeros);
+        // Also where the scale is no number, which no level can mend.
+        const float levels_per_one = scale > 1e-30f && scale < 1e37f ? 1.0f / scale : 0.0f;
+        row->scale = scale;
         row->low = low;
+        if (levels_per_one == 0.0f) {
+            for (std::int64_t k = 0; k < size; ++k) levels[k] = 0;
+            return;
+        }
         for (std::int64_t k = 0; k < size; k += kWidth) {
-            store_levels((load_part(numbers, k, size) - low) * levels_per_one + 0.5f,
-                         size - k < kWidth ? static_cast<int>(size - k) : kWidth, levels + k);
+            float lanes[kWidth];
+            store((load_part(numbers, k, size) - low) * levels_per_one + 0.5f, lanes);
+            if (k + kWidth <= size) {
+                for (int i = 0; i < kWidth; ++i) levels[k + i] = whole_part(lanes[i]);
+            } else {
+                for (int i = 0; i < size - k; ++i) levels[k + i] = whole_part(lanes[i]);
+            }
         }
     }
 
-    // The whole parts of `count` numbers, within 0 to 255.
-    static void store_levels(Vector numbers, int count, std::uint8_t* levels) {
-        const Vector zero = {}, most = 255.0f - zero;
-        numbers = numbers > 0.0f ? numbers : zero;  // what is no number as well
-        numbers = numbers < most ? numbers : most;
-        float lanes[kWidth];
-        store(numbers, lanes);
-        if (count == kWidth) {
-            for (int i = 0; i < kWidth; ++i) levels[i] = static_cast<std::uint8_t>(static_cast<int>(lanes[i]));
-        } else {
-            for (int i = 0; i < count; ++i) levels[i] = static_cast<std::uint8_t>(static_cast<int>(lanes[i]));
-        }
+    static std::uint8_t whole_part(float number) {
+        return static_cast<std::uint8_t>(static_cast<int>(number));
     }
 
     static void blend(std::int64_t num_rows, const float* const* rows, const float* weights,
