@@ -311,12 +311,14 @@ def matrix_rates(clock: Clock) -> dict[str, float]:
     import torch
 
     rates = {}
-    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        matrix = torch.randn(MATRIX, MATRIX).to(dtype)
+    numbers = torch.randn(MATRIX, MATRIX)
+    matrices = {"fp32": numbers, "bf16": numbers.bfloat16(), "int8": (30 * numbers).to(torch.int8)}
+    for name, matrix in matrices.items():
+        multiply = torch._int_mm if name == "int8" else torch.matmul
         times = []
         for _ in range(6):
             begin = clock()
-            matrix @ matrix
+            multiply(matrix, matrix)
             times.append(clock() - begin)
         rates[name] = MATRIX**3 / min(times)
     return rates
@@ -331,6 +333,10 @@ def flops_of(run: Run) -> int:
     return counter.get_total_flops()
 
 
+def network_precision(arguments: argparse.Namespace) -> str:
+    return "bf16" if arguments.precision in ("bf16", "int8") else "fp32"
+
+
 def measure(name: str, arguments: argparse.Namespace, clock: Clock) -> tuple[list[Stage], dict[str, Any]]:
     import torch
 
@@ -338,7 +344,11 @@ def measure(name: str, arguments: argparse.Namespace, clock: Clock) -> tuple[lis
 
     resolution = arguments.resolution or RESOLUTIONS[name]
     configuration = Configuration(name, bundle_of(name), resolution)
-    options = EngineOptions(num_threads=arguments.threads, keeps_memory=not arguments.give_back)
+    options = EngineOptions(
+        num_threads=arguments.threads,
+        precision=network_precision(arguments),
+        keeps_memory=not arguments.give_back,
+    )
     reconstruct = Reconstructor(configuration.bundle, options, precision=arguments.precision)
     _, result = timed_stages(reconstruct, resolution, clock)  # warm
     octree = Octree(occupancy_of(configuration.bundle, reconstruct.precision), resolution, clock)
@@ -379,7 +389,7 @@ def measure(name: str, arguments: argparse.Namespace, clock: Clock) -> tuple[lis
     vertices = (result.vertices * (2 / result.size_m) * np.array([1, -1, 1])).astype(np.float32)
     share = float(is_in(vertices, region).mean())
     head_rate = rates[reconstruct.precision]
-    network_rate = rates["bf16" if arguments.precision == "bf16" else "fp32"]
+    network_rate = rates[network_precision(arguments)]
     for stage, values in ours.items():
         row = configuration.stage(stage)
         row.ours_ms = statistics.median(values)
@@ -422,9 +432,9 @@ def measure(name: str, arguments: argparse.Namespace, clock: Clock) -> tuple[lis
 PRINT_PEAK = """
 import sys
 from jiffsdk import EngineOptions, Reconstructor
-bundle, photograph, resolution, threads, precision, memory = sys.argv[1:]
-options = EngineOptions(num_threads=int(threads), keeps_memory=memory == "kept")
-Reconstructor(bundle, options, precision=precision)(photograph, resolution=int(resolution))
+bundle, photograph, resolution, threads, networks, heads, memory = sys.argv[1:]
+options = EngineOptions(num_threads=int(threads), precision=networks, keeps_memory=memory == "kept")
+Reconstructor(bundle, options, precision=heads)(photograph, resolution=int(resolution))
 status = open("/proc/self/status").read()
 print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
 """
@@ -432,7 +442,8 @@ print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
 
 def peak_memory_mb(bundle: Path, resolution: int, arguments: argparse.Namespace) -> float:
     """Of a process that loads the bundle and reconstructs the photograph once."""
-    words = [str(bundle), str(PHOTOGRAPH), str(resolution), str(arguments.threads), arguments.precision]
+    words = [str(bundle), str(PHOTOGRAPH), str(resolution), str(arguments.threads)]
+    words += [network_precision(arguments), arguments.precision]
     words.append("given back" if arguments.give_back else "kept")
     run = subprocess.run(
         [sys.executable, "-c", PRINT_PEAK, *words], check=True, capture_output=True, text=True
@@ -472,7 +483,13 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="run all of the baseline's queries")
     parser.add_argument("--threads", type=int, default=1, help="of each side (default 1)")
     parser.add_argument("--clock", choices=["wall", "cpu"], default="cpu")
-    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        choices=["auto", "fp32", "bf16", "int8"],
+        help="of networks and heads; auto: heads in bf16 where the processor has it, networks in fp32; int8: "
+        "heads in int8, networks in bf16",
+    )
     parser.add_argument("--give-back", action="store_true", help="the engine gives memory back after a run")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     arguments = parser.parse_args()

@@ -16,7 +16,7 @@ from synthetic_bundle import write_bundle
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("repeatable")
 
-SIMD_LEVELS = ("portable", "avx2", "avx512", "avx512_bf16", "amx_bf16")
+SIMD_LEVELS = ("portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
 
 @pytest.fixture(params=SIMD_LEVELS)

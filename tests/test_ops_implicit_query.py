@@ -56,19 +56,19 @@ def test_equals_the_reference(
     assert np.abs(values - expected).max() < TOLERANCE
 
 
-# Of bf16. Worst error seen against float64 that rounds at the same places: 3e-3, where the sums of the two
-# round to different neighbours; in the mean 4e-5.
-BF16_TOLERANCE, BF16_MEAN_TOLERANCE = 1e-2, 2e-4
+# Of bf16 and int8. Worst error seen against float64 that rounds at the same places: 3e-3, where the sums of
+# the two round to different neighbours; in the mean 4e-5.
+ROUNDED_TOLERANCE, ROUNDED_MEAN_TOLERANCE = 1e-2, 2e-4
 
 
-def assert_bf16_equal(
+def assert_rounded_equal(
     values: NDArray[np.float32], expected: NDArray[np.float64], exact: NDArray[np.float64]
 ) -> None:
     """`exact` is what rounds nowhere: by far further off, unless there is nothing to round."""
     assert values.shape == expected.shape
     error, rounding = np.abs(values - expected), np.abs(expected - exact)
-    assert error.max(initial=0) < BF16_TOLERANCE
-    assert error.mean() < min(BF16_MEAN_TOLERANCE, max(0.2 * rounding.mean(), TOLERANCE))
+    assert error.max(initial=0) < ROUNDED_TOLERANCE
+    assert error.mean() < min(ROUNDED_MEAN_TOLERANCE, max(0.2 * rounding.mean(), TOLERANCE))
 
 
 @pytest.mark.parametrize(
@@ -82,51 +82,58 @@ def assert_bf16_equal(
     ],
 )
 @pytest.mark.parametrize("run_lengths", [[1] * 150, [4] * 70, [200, 150]])
-def test_bf16_equals_the_reference(
-    simd_level: str, channels: list[int], widths: list[int], activation: str, run_lengths: list[int]
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_rounded_equals_the_reference(
+    simd_level: str,
+    channels: list[int],
+    widths: list[int],
+    activation: str,
+    run_lengths: list[int],
+    precision: str,
 ) -> None:
     layers, maps, points = random_layers(widths), random_maps(channels), column_points(run_lengths)
-    values = _core.ImplicitQuery(layers, 1.28, activation, precision="bf16").query(maps, points)
+    values = _core.ImplicitQuery(layers, 1.28, activation, precision=precision).query(maps, points)
     expected, exact = (
-        reference.query(layers, maps, points, 1.28, activation, precision=precision)
-        for precision in ("bf16", "fp32")
+        reference.query(layers, maps, points, 1.28, activation, precision=each)
+        for each in (precision, "fp32")
     )
-    assert_bf16_equal(values, expected, exact)
+    assert_rounded_equal(values, expected, exact)
 
 
-def test_bf16_features_and_activations_equal_the_reference(simd_level: str) -> None:
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_rounded_features_and_activations_equal_the_reference(simd_level: str, precision: str) -> None:
     layers, maps = random_layers([14 + 6 + 1, 33, 9, 3]), random_maps([9, 5])
     points = column_points([1, 5, 30] * 5)
     features = np.random.default_rng(4).normal(size=(len(points), 6)).astype(np.float32)
-    values = _core.ImplicitQuery(layers, 1.28, "tanh", 6, "bf16").query(maps, points, features)
+    values = _core.ImplicitQuery(layers, 1.28, "tanh", 6, precision).query(maps, points, features)
     expected, exact = (
-        reference.query(layers, maps, points, 1.28, "tanh", features, precision)
-        for precision in ("bf16", "fp32")
+        reference.query(layers, maps, points, 1.28, "tanh", features, each) for each in (precision, "fp32")
     )
-    assert_bf16_equal(values, expected, exact)
+    assert_rounded_equal(values, expected, exact)
     layers = random_layers([15, 33, 23, 7, 3])
-    query = _core.ImplicitQuery(layers, 1.28, precision="bf16")
+    query = _core.ImplicitQuery(layers, 1.28, precision=precision)
     for num_layers in (1, 2, 3):
         expected, exact = (
-            reference.activations(layers, maps, points, num_layers, 1.28, precision)
-            for precision in ("bf16", "fp32")
+            reference.activations(layers, maps, points, num_layers, 1.28, each)
+            for each in (precision, "fp32")
         )
-        assert_bf16_equal(query.activations(maps, points, num_layers), expected, exact)
+        assert_rounded_equal(query.activations(maps, points, num_layers), expected, exact)
 
 
-def test_bf16_tells_depths_apart_that_bf16_itself_cannot(simd_level: str) -> None:
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_depths_are_told_apart_that_rounded_numbers_cannot(simd_level: str, precision: str) -> None:
     """A step of a lattice of 1024 cells near the frame's end, where bf16 has steps four times as long."""
     layers = [(np.array([[0, 1.2345]], np.float32), np.zeros(1, np.float32))]
     depth = 0.9 + np.arange(40, dtype=np.float32) * (2 / 1024)
     points = np.stack([0 * depth, 0 * depth, depth], axis=1).astype(np.float32)
-    query = _core.ImplicitQuery(layers, 1.28, "sigmoid", precision="bf16")
+    query = _core.ImplicitQuery(layers, 1.28, "sigmoid", precision=precision)
     values = query.query([np.ones((1, 1, 3, 3), np.float32)], points)[:, 0]
     logits = np.log(values / (1 - values.astype(np.float64)))
     assert np.abs(logits - 1.2345 * 1.28 * points[:, 2].astype(np.float64)).max() < 1e-4
     assert (np.diff(values) > 0).all()
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
 def test_points_without_numbers_do_not_disturb_their_neighbours(simd_level: str, precision: str) -> None:
     layers, maps = random_layers([20, 48, 23, 2]), random_maps([19])
     points = column_points([1] * 30)
@@ -176,7 +183,7 @@ def test_activations_are_those_of_hidden_layers() -> None:
             query.activations(random_maps([3]), np.zeros((1, 3), np.float32), num_layers)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
 def test_a_point_has_one_result_whatever_its_neighbours(simd_level: str, precision: str) -> None:
     query = _core.ImplicitQuery(random_layers([20, 48, 24, 2]), precision=precision)
     maps = random_maps([19])
@@ -249,15 +256,60 @@ def test_points_outside_the_frame_give_zero_and_nan_gives_nan(simd_level: str) -
     assert np.abs(values[9:] - reference.query(layers, maps, points[9:])).max() < TOLERANCE
 
 
-def test_a_nan_in_the_features_reaches_the_values_it_touches_and_no_others(simd_level: str) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+def test_a_nan_in_the_features_reaches_the_values_it_touches_and_no_others(
+    simd_level: str, precision: str
+) -> None:
     layers, maps = random_layers([4, 8, 8, 1]), [np.ones((1, 3, 9, 9), np.float32)]
     maps[0][0, 1, 0, 0] = np.nan
     points = column_points([1] * 64)
     points[5, :2] = -0.999
     points[6:, :2] = np.abs(points[6:, :2])
     points[:5, :2] = 0.5
-    is_nan = np.isnan(_core.ImplicitQuery(layers).query(maps, points)).ravel()
+    is_nan = np.isnan(_core.ImplicitQuery(layers, precision=precision).query(maps, points)).ravel()
     assert np.flatnonzero(is_nan).tolist() == [5]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_feature_of_a_point_that_is_no_number_makes_its_values_none(simd_level: str, value: float) -> None:
+    """In int8 it decides the range of a row, whose levels then mean nothing."""
+    layers, maps, points = random_layers([3 + 40 + 1, 8, 8, 2]), random_maps([3]), column_points([1] * 30)
+    query = _core.ImplicitQuery(layers, num_point_features=40, precision="int8")
+    features = np.random.default_rng(4).normal(size=(30, 40)).astype(np.float32)
+    usual = query.query(maps, points, features)
+    features[7, 33] = value
+    values = query.query(maps, points, features)
+    assert np.isnan(values[7]).all()
+    assert np.array_equal(np.delete(values, 7, axis=0), np.delete(usual, 7, axis=0))
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-20, 1e20])
+def test_int8_bears_rows_and_weights_of_any_size(simd_level: str, size: float) -> None:
+    """Features as small as this count for nothing, and as large ones drown all else; zeros are zeros."""
+    weights = np.random.default_rng(1).normal(size=(2, 8)).astype(np.float32)
+    layers = [(weights, np.zeros(2, np.float32))]
+    maps, points = [np.zeros((1, 1, 3, 3), np.float32)], column_points([1] * 9)
+    points[:, 2] = 0
+    features = np.random.default_rng(2).normal(scale=size, size=(9, 6)).astype(np.float32)
+    features[4] = 0
+    query = _core.ImplicitQuery(layers, num_point_features=6, precision="int8")
+    values = query.query(maps, points, features)
+    with np.errstate(over="ignore"):
+        expected = reference.query(layers, maps, points, point_features=features)
+    assert np.abs(values - expected).max() < 1e-6
+    weights[:] = 0
+    query = _core.ImplicitQuery(layers, num_point_features=6, precision="int8")
+    assert (query.query(maps, points, features) == 0.5).all()
+
+
+def test_a_weight_that_is_no_number_reaches_its_output_alone(simd_level: str) -> None:
+    weights = np.ones((3, 8), np.float32)
+    weights[1, 4] = np.nan
+    layers = [(weights, np.zeros(3, np.float32))]
+    query = _core.ImplicitQuery(layers, num_point_features=6, precision="int8")
+    points = column_points([1] * 9)
+    values = query.query([np.ones((1, 1, 3, 3), np.float32)], points, np.ones((9, 6), np.float32))
+    assert np.isnan(values[:, 1]).all() and np.isfinite(values[:, [0, 2]]).all()
 
 
 def test_no_points_give_no_values(simd_level: str) -> None:
@@ -281,7 +333,7 @@ import hashlib
 from test_ops_implicit_query import column_points, random_layers, random_maps
 from jiffsdk import _core
 points, digest = column_points([1, 2, 9, 30] * 60), hashlib.sha256()
-for precision in ("fp32", "bf16"):
+for precision in ("fp32", "bf16", "int8"):
     query = _core.ImplicitQuery(random_layers([20, 48, 24, 1]), precision=precision)
     digest.update(query.query(random_maps([19]), points).tobytes())
 print(_core.num_threads(), digest.hexdigest())
@@ -327,7 +379,7 @@ def test_arguments_that_do_not_fit_are_named() -> None:
         _core.ImplicitQuery(random_layers([4, 8, 1]), num_point_features=-2)
     with pytest.raises(_core.Error, match="activation must be 'sigmoid' or 'tanh', got 'relu'"):
         _core.ImplicitQuery(random_layers([4, 8, 1]), 1.0, "relu")
-    with pytest.raises(_core.Error, match="precision must be 'auto', 'fp32' or 'bf16', got 'fp16'"):
+    with pytest.raises(_core.Error, match="precision must be 'auto', 'fp32', 'bf16' or 'int8', got 'fp16'"):
         _core.ImplicitQuery(random_layers([4, 8, 1]), precision="fp16")
 
 

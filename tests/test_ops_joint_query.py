@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from jiffsdk import _core
 from random_heads import Layers
 from reference import joint_query as reference
-from test_ops_implicit_query import assert_bf16_equal, column_points, random_maps
+from test_ops_implicit_query import assert_rounded_equal, column_points, random_maps
 from thread_counts import outputs_by_threads
 
 # Worst error seen against float64 at these sizes: 7e-7.
@@ -139,10 +139,11 @@ def test_equals_the_reference(simd_level: str, case: str, shape_of_batch: str) -
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_bf16_equals_the_reference(simd_level: str, case: str) -> None:
-    joint = Case(**CASES[case], precision="bf16")
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_rounded_equals_the_reference(simd_level: str, case: str, precision: str) -> None:
+    joint = Case(**CASES[case], precision=precision)
     points = column_points([1, 1, 1, 4, 17, 90] * 3)
-    assert_bf16_equal(joint.values(points), joint.expected(points, "bf16"), joint.expected(points))
+    assert_rounded_equal(joint.values(points), joint.expected(points, precision), joint.expected(points))
 
 
 @given(
@@ -170,7 +171,7 @@ def test_equals_the_reference_at_any_size(
     assert np.abs(values - expected).max(initial=0) < TOLERANCE
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
 def test_a_point_has_one_result_whatever_its_neighbours(simd_level: str, precision: str) -> None:
     joint = Case(precision=precision)
     rng = np.random.default_rng(5)
@@ -242,7 +243,7 @@ import hashlib
 from test_ops_joint_query import Case, column_points
 from jiffsdk import _core
 points, digest = column_points([1, 2, 9, 30] * 60), hashlib.sha256()
-for precision in ("fp32", "bf16"):
+for precision in ("fp32", "bf16", "int8"):
     digest.update(Case(precision=precision).values(points).tobytes())
 print(_core.num_threads(), digest.hexdigest())
 """

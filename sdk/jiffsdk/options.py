@@ -12,7 +12,7 @@ RESOLUTIONS = tuple(range(32, 1025, 32))
 DEVICES = ("cpu", "cuda")
 FACE_CHOICES = ("auto", "off")
 FACE_BLENDS = ("distance", "region")
-PRECISIONS = ("auto", "fp32", "bf16")
+PRECISIONS = ("auto", "fp32", "bf16", "int8")
 
 
 def _whole_number(name: str, value: object) -> int:

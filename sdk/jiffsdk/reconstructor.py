@@ -87,7 +87,7 @@ class Reconstructor:
                 options = replace(options, device=device)
             if num_threads is not None:
                 options = replace(options, num_threads=num_threads)
-            if precision != "auto":
+            if precision in ("fp32", "bf16"):
                 options = replace(options, precision=precision)
             self._engine = engines.create(
                 options.name, options.num_threads, options.device, options.precision, options.keeps_memory

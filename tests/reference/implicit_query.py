@@ -4,6 +4,11 @@ In bf16 weights and inputs of every product are rounded first, but for those of 
 product is made texel by texel and then rounded, for all maps of one size together, and what is sampled is
 the product. The depth and its weight are each the sum of two rounded numbers, whose small parts are not
 multiplied with each other.
+
+In int8 the products of map features are rounded in the same way. Of the others the inputs are rounded to 256
+levels between the least and the greatest of a point's numbers and zero, its hidden channels, its own channels
+before the depth and those after it apart; the weights to 255 levels, symmetric, of each output and of each
+of these groups. The depth is not rounded.
 """
 
 from collections.abc import Callable, Sequence
@@ -71,6 +76,20 @@ def rounded_to_bf16(values: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.ldexp(np.round(mantissa * 256) / 256, exponent)
 
 
+def levels_of(numbers: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Each row (N, C) rounded to 256 levels from its least to its greatest number, zero among them."""
+    low, high = numbers.min(axis=1, initial=0), numbers.max(axis=1, initial=0)
+    scale = np.where(high > low, (high - low) / 255, 1)[:, None]
+    return np.floor((numbers - low[:, None]) / scale + 0.5) * scale + low[:, None]
+
+
+def symmetric_levels_of(weight: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Each row (out, in) rounded to 127 levels on either side of zero, up to its greatest number."""
+    greatest = np.abs(weight.astype(np.float64)).max(axis=1, initial=0)
+    scale = np.where(greatest > 0, greatest / 127, 1)[:, None]
+    return np.rint(weight / scale) * scale
+
+
 def sample_folded(
     weight: NDArray[np.floating], maps: Sequence[NDArray[np.floating]], points: NDArray[np.floating]
 ) -> NDArray[np.float64]:
@@ -102,6 +121,25 @@ def product(
     num_mapped = sum(feature_map.shape[1] for feature_map in maps)
     if precision == "fp32":
         return linear
+
+    def quantized_linear(
+        layer: Layer, hidden: NDArray[np.floating], raw: NDArray[np.floating]
+    ) -> NDArray[np.float64]:
+        weight, bias = layer
+        inputs, num_hidden = np.concatenate([hidden, raw], axis=1), hidden.shape[1]
+        first_own = num_hidden + num_mapped
+        sums = sample_folded(weight[:, num_hidden:first_own], maps, points) + bias
+        groups = [slice(num_hidden), slice(first_own, None)]
+        if depth_channel is not None:
+            depth = num_hidden + depth_channel
+            sums += np.outer(inputs[:, depth], weight[:, depth])
+            groups[1:] = [slice(first_own, depth), slice(depth + 1, None)]
+        for group in groups:
+            sums += levels_of(inputs[:, group]) @ symmetric_levels_of(weight[:, group]).T
+        return sums
+
+    if precision == "int8":
+        return quantized_linear
 
     def rounded_linear(
         layer: Layer, hidden: NDArray[np.floating], raw: NDArray[np.floating]
