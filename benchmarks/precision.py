@@ -1,9 +1,9 @@
-"""What bf16 does to a reconstruction: the measure by which the default precision was chosen.
+"""What bf16 and int8 do to a reconstruction: the measure by which the default precision was chosen.
 
     python benchmarks/precision.py [--resolution 256] [--bundle DIR] [--json precision.json] [PHOTOGRAPH ...]
 
-Each photograph is reconstructed with networks and heads in float32, then with the heads in bf16, with the
-networks, and both, and once more with the mask that float32 found. Columns: mean and greatest distance of the
+Each photograph is reconstructed with networks and heads in float32, then with the heads in bf16 and in int8,
+with the networks in bf16, with both, and once more with the mask that float32 found. Columns: mean and greatest distance of the
 surfaces in lattice cells, over the vertices of both; mean difference of the colours, 0 to 1, at nearest
 vertices.
 """
@@ -21,13 +21,19 @@ import numpy as np
 from jiffsdk import Reconstruction, Reconstructor, _core, engines
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.[jp]*g"))
-WAYS = {"heads": ("fp32", "bf16"), "networks": ("bf16", "fp32"), "both": ("bf16", "bf16")}
+WAYS = {
+    "heads bf16": ("fp32", "bf16"),
+    "heads int8": ("fp32", "int8"),
+    "networks bf16": ("bf16", "fp32"),
+    "both bf16": ("bf16", "bf16"),
+    "bf16 and int8": ("bf16", "int8"),
+}
 
 
 @dataclass(frozen=True)
 class Row:
     photograph: str
-    in_bf16: str
+    rounded: str
     mask: str
     mean_voxels: float
     max_voxels: float
@@ -73,12 +79,12 @@ def main() -> None:
     if "avx512_bf16" not in _core.supported_simd_levels():
         print("this processor does not compute in bf16: nothing to measure")
         return
-    print(f"{'photograph':24} {'in bf16':9} {'mask':6} {'mean':>7} {'greatest':>9} {'colour':>8}")
+    print(f"{'photograph':24} {'rounded':14} {'mask':6} {'mean':>7} {'greatest':>9} {'colour':>8}")
     rows = []
     for row in measure(arguments.photographs, arguments.bundle, arguments.resolution):
         rows.append(row)
         print(
-            f"{row.photograph:24} {row.in_bf16:9} {row.mask:6} {row.mean_voxels:7.4f} {row.max_voxels:9.2f} "
+            f"{row.photograph:24} {row.rounded:14} {row.mask:6} {row.mean_voxels:7.4f} {row.max_voxels:9.2f} "
             f"{row.mean_color:8.5f}",
             flush=True,
         )

@@ -62,7 +62,8 @@ class ReconstructorOptions(Sized):
         ("device", c_char_p),
         ("precision", c_char_p),
         ("num_threads", c_int32),
-        ("reserved", c_int32),
+        ("keeps_memory", c_int32),
+        ("heads", c_char_p),
     ]
 
 

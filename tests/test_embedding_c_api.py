@@ -230,6 +230,43 @@ def test_mesh_in_bf16_is_the_one_in_python(library: Library) -> None:
     assert_same_mesh(library, handle, expected)
 
 
+@pytest.mark.skipif(not DEFAULT_BUNDLE.is_dir(), reason="this checkout ships no default bundle")
+@pytest.mark.skipif(
+    "avx512_vnni" not in _core.supported_simd_levels(), reason="this processor does not compute in int8"
+)
+def test_mesh_of_heads_in_int8_is_the_one_in_python(library: Library) -> None:
+    picture = np.array(example("astronaut"))
+    bundle = library.open_bundle(DEFAULT_BUNDLE)
+    for heads, precision in ((b"int8", "int8"), (b"f32", "fp32")):
+        expected = jiffsdk.Reconstructor(DEFAULT_BUNDLE, precision=precision)(picture, resolution=64)
+        handle = library.reconstruct(library.create(bundle, heads=heads), image_view(picture), resolution=64)
+        assert_same_mesh(library, handle, expected)
+
+
+def test_memory_that_networks_keep_changes_nothing(library: Library, bundle_dir: Path) -> None:
+    rgb, mask = photograph(person()), as_bytes(person())
+    expected = jiffsdk.Reconstructor(bundle_dir)(rgb, mask, resolution=64)
+    reconstructor = library.create(library.open_bundle(bundle_dir), keeps_memory=1)
+    for _ in range(2):
+        handle = library.reconstruct(reconstructor, image_view(rgb), image_view(mask), resolution=64)
+        assert_same_mesh(library, handle, expected)
+
+
+def test_options_of_an_older_header_end_before_what_it_did_not_know(
+    library: Library, bundle_dir: Path
+) -> None:
+    """The structure of the first version had no `heads`; what stands behind it is not read."""
+    options = c_api.ReconstructorOptions(heads=b"not a precision")
+    options.struct_size = c_api.ReconstructorOptions.heads.offset
+    handle, bundle = c_void_p(), library.open_bundle(bundle_dir)
+    library.check(library.jiff_reconstructor_create(bundle, byref(options), byref(handle)))
+    library.check(library.jiff_reconstructor_free(handle))
+    with refused("JIFF_INVALID_ARGUMENT", "heads is 'not a precision'", '"int8"'):
+        library.create(bundle, heads=b"not a precision")
+    with refused("JIFF_INVALID_ARGUMENT", "keeps_memory must be 0 or 1, got 2"):
+        library.create(bundle, keeps_memory=2)
+
+
 def refused(status: str, *needles: str) -> Any:
     """Expects a StatusError of this status whose message holds every needle."""
     pattern = "".join(f"(?=.*{re.escape(needle)})" for needle in needles)

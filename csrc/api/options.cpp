@@ -27,6 +27,17 @@ int dilation_px(std::int32_t given) {
     return given;
 }
 
+// Of the heads, where networks compute in `precision`. What only engines have leaves heads in float32.
+Precision precision_beside(const std::string& precision) {
+    return precision_named(precision == "auto" || precision == "bf16" ? precision : "fp32");
+}
+
+Precision head_precision(const std::string& heads) {
+    if (heads == "f32") return Precision::kFp32;
+    if (heads == "bf16" || heads == "int8") return precision_named(heads);
+    refuse("heads is '" + heads + "'; use \"f32\", \"bf16\" or \"int8\"");
+}
+
 FaceBlend face_blend(std::int32_t given) {
     if (given == JIFF_FACE_REGION) return FaceBlend::kRegion;
     if (given == JIFF_FACE_DISTANCE) return FaceBlend::kDistance;
@@ -37,10 +48,6 @@ FaceBlend face_blend(std::int32_t given) {
 
 EngineRequest engine_request(const jiff_reconstructor_options* options) {
     const auto given = read_structure(options, kInitialEngine, "options");
-    if (given.reserved != 0) {
-        refuse("reserved of 'options' is " + std::to_string(given.reserved) +
-               "; start from JIFF_RECONSTRUCTOR_OPTIONS_INIT");
-    }
     EngineRequest request{"auto", {}, Precision::kFp32, false};
     if (given.engine != nullptr) request.name = given.engine;
     if (given.device != nullptr) request.options.device = given.device;
@@ -50,9 +57,13 @@ EngineRequest engine_request(const jiff_reconstructor_options* options) {
     }
     const std::string precision = given.precision == nullptr ? "auto" : given.precision;
     if (precision != "auto") request.options.precision = precision;
-    // What only engines have leaves the heads in float32.
-    request.precision = precision_named(precision == "auto" || precision == "bf16" ? precision : "fp32");
+    request.precision = given.heads == nullptr ? precision_beside(precision) : head_precision(given.heads);
+    if (request.uses_gpu && given.heads != nullptr) {
+        refuse("heads is '" + std::string(given.heads) +
+               "', but on the GPU they compute in half precision; leave it null");
+    }
     request.options.num_threads = given.num_threads;
+    request.options.keeps_memory = truth(given.keeps_memory, "keeps_memory");
     return request;
 }
 

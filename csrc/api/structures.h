@@ -7,6 +7,7 @@
 #include <string>
 
 #include "core/status.h"
+#include "jiff/jiff.h"
 
 namespace jiff::api {
 
@@ -21,16 +22,22 @@ std::size_t checked_struct_size(const void* structure, std::size_t least_bytes, 
 void check_unknown_fields(const void* structure, std::size_t known_bytes, std::size_t given_bytes,
                           const char* name);
 
+// Bytes that a structure has had from its first version on.
+template <typename Structure>
+inline constexpr std::size_t kFirstBytes = sizeof(Structure);
+template <>
+inline constexpr std::size_t kFirstBytes<jiff_reconstructor_options> =
+    offsetof(jiff_reconstructor_options, heads);
+
 // What the caller gave, the defaults where the caller's structure is older or null. `initial` is the INIT
 // macro's value.
 template <typename Structure>
 Structure read_structure(const Structure* given, const Structure& initial, const char* name) {
     Structure known = initial;
     if (given == nullptr) return known;
-    // Every structure is of the first version so far, so that the least size is the known one.
-    const std::size_t given_bytes = checked_struct_size(given, sizeof(Structure), name);
-    check_unknown_fields(given, sizeof(Structure), given_bytes, name);
-    std::memcpy(&known, given, sizeof(Structure));
+    const std::size_t given_bytes = checked_struct_size(given, kFirstBytes<Structure>, name);
+    if (given_bytes > sizeof(Structure)) check_unknown_fields(given, sizeof(Structure), given_bytes, name);
+    std::memcpy(&known, given, std::min(given_bytes, sizeof(Structure)));
     return known;
 }
 

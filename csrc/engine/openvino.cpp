@@ -45,8 +45,9 @@ NamedShapes shapes_of(const std::map<std::string, ov::Output<const ov::Node>>& p
 // A compiled model with one inference request, which threads take in turn.
 class OpenVinoGraph : public Graph {
   public:
-    OpenVinoGraph(std::string name, ov::CompiledModel model)
+    OpenVinoGraph(std::string name, ov::CompiledModel model, bool keeps_memory)
         : name_(std::move(name)),
+          keeps_memory_(keeps_memory),
           model_(std::move(model)),
           outputs_(by_name(model_.outputs(), name_)),
           input_shapes_(shapes_of(by_name(model_.inputs(), name_))),
@@ -76,7 +77,7 @@ class OpenVinoGraph : public Graph {
             }
             // A reconstruction runs one graph after the other: all together would hold 200 MB. To take it
             // anew costs 8 to 20 % of a run.
-            model_.release_memory();
+            if (!keeps_memory_) model_.release_memory();
             return outputs;
         } catch (const ov::Exception& error) {
             fail_engine("graph '" + name_ + "' failed: " + reason_of(error) + "; try another engine");
@@ -103,6 +104,7 @@ class OpenVinoGraph : public Graph {
     }
 
     std::string name_;
+    bool keeps_memory_;
     ov::CompiledModel model_;
     std::map<std::string, ov::Output<const ov::Node>> outputs_;
     NamedShapes input_shapes_, output_shapes_;
@@ -112,7 +114,7 @@ class OpenVinoGraph : public Graph {
 
 class OpenVinoEngine : public Engine {
   public:
-    explicit OpenVinoEngine(const EngineOptions& options) {
+    explicit OpenVinoEngine(const EngineOptions& options) : keeps_memory_(options.keeps_memory) {
         if (options.device != "cpu")
             fail_engine("engine 'openvino' has no device '" + options.device + "'; it has: cpu");
         settings_.emplace(ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY));
@@ -145,7 +147,8 @@ class OpenVinoEngine : public Engine {
                 model->reshape({{"image", image}});
             }
             return std::make_unique<OpenVinoGraph>(std::filesystem::path(path).filename().string(),
-                                                   core_.compile_model(model, kDevice, settings));
+                                                   core_.compile_model(model, kDevice, settings),
+                                                   keeps_memory_);
         } catch (const ov::Exception& error) {
             fail_engine("openvino cannot load '" + path + "': " + reason_of(error) + "; try another engine");
         }
@@ -169,6 +172,7 @@ class OpenVinoEngine : public Engine {
         return type;
     }
 
+    bool keeps_memory_;
     ov::Core core_;
     ov::AnyMap settings_;
 };

@@ -13,7 +13,8 @@ namespace jiff {
 struct EngineOptions {
     std::string device = "cpu";
     std::string precision = "f32";
-    int num_threads = 0;  // 0: the engine's choice
+    int num_threads = 0;        // 0: the engine's choice
+    bool keeps_memory = false;  // of a network, between runs, where the engine could give it back
 };
 
 struct RegisteredEngine {

@@ -38,7 +38,10 @@ class Reconstructor:
         ``"fp32"`` or ``"bf16"``: what the heads, and an engine that is made here, compute in; it goes before
         the one in `EngineOptions`. ``"auto"``: heads in bf16 where the CPU has AVX-512 BF16, which halves
         their time and moves the surface by less than a hundredth of a lattice cell in the mean; the engine
-        as `EngineOptions` says. Networks in bf16 move it by up to a tenth (docs/performance.md).
+        as `EngineOptions` says. Networks in bf16 move it by up to a tenth. ``"int8"``: heads in eight bits,
+        which take two thirds of bf16's time and a third of float32's, and move the surface by up to a
+        twentieth of a cell; the engine as `EngineOptions` says, fastest with ``precision="bf16"`` there
+        (docs/performance.md).
     device : str
         ``"cpu"``, or ``"cuda"``: from the feature maps to the coloured mesh everything runs on the current
         GPU; ``engine="auto"`` then takes one for the GPU, an engine that is named runs where it is told.
@@ -52,7 +55,7 @@ class Reconstructor:
         When a bundle file is missing, altered or of a newer schema.
     EngineError
         When the engine is unknown, is not installed, or cannot load a graph, or this CPU does not compute
-        in bf16.
+        in bf16 (AVX-512 BF16) or int8 (AVX-512 VNNI).
     DeviceError
         When no GPU serves, or this build has no CUDA.
     OptionError
@@ -113,7 +116,7 @@ class Reconstructor:
 
     @property
     def precision(self) -> str:
-        """What the heads compute in: ``"fp32"`` or ``"bf16"``, on a GPU ``"fp16"`` or ``"fp32"``."""
+        """What the heads compute in: ``"fp32"``, ``"bf16"`` or ``"int8"``, on a GPU ``"fp16"`` or ``"fp32"``."""
         return self._precision
 
     @property

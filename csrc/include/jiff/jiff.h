@@ -169,11 +169,15 @@ typedef struct jiff_reconstructor_options {
                               f32, heads in bf16 where the processor has it */
     int32_t num_threads;   /* of the engine: 1 to 1024; 0: the engine's choice. The kernels of this library
                               take as many as the environment variable JIFF_NUM_THREADS says. */
-    int32_t reserved;
+    int32_t keeps_memory;  /* 1: networks keep what they need between input and output for their next run.
+                              "openvino" gives it back otherwise and takes it anew, a few hundred megabytes,
+                              which costs up to 8 % of a reconstruction; the other engines keep it. */
+    const char* heads;     /* what the heads compute in on the processor: "f32", or "bf16" and "int8" where it
+                              has them; null: as `precision` says */
 } jiff_reconstructor_options;
 
 #define JIFF_RECONSTRUCTOR_OPTIONS_INIT \
-    { sizeof(jiff_reconstructor_options), NULL, NULL, NULL, 0, 0 }
+    { sizeof(jiff_reconstructor_options), NULL, NULL, NULL, 0, 0, NULL }
 
 /*
  * Loads the networks of `bundle`; null `options` are the defaults. On success *reconstructor is a handle

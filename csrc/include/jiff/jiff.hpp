@@ -188,6 +188,8 @@ struct EngineOptions {
     std::string device = "cpu";   // or "cuda", for the heads
     std::string precision = "auto";
     std::int32_t num_threads = 0;  // 0: the engine's choice
+    bool keeps_memory = false;     // of the networks, between runs
+    std::string heads;             // what the heads compute in, where not as `precision` says
 };
 
 // A stage and the finished fraction of the whole; false cancels.
@@ -333,6 +335,8 @@ class Reconstructor {
         given.device = options.device.c_str();
         given.precision = options.precision.c_str();
         given.num_threads = options.num_threads;
+        given.keeps_memory = options.keeps_memory ? 1 : 0;
+        if (!options.heads.empty()) given.heads = options.heads.c_str();
         jiff_reconstructor* handle = nullptr;
         const jiff_status status = jiff_reconstructor_create(bundle.get(), &given, &handle);
         if (status != JIFF_OK) return detail::last_failure(status);
