@@ -9,6 +9,7 @@ namespace jiff::bindings {
 void bind_cuda(pybind11::module_& module);
 void bind_cuda_ops(pybind11::module_& module);
 void bind_face_detection(pybind11::module_& module);
+void bind_color_ops(pybind11::module_& module);
 void bind_face_ops(pybind11::module_& module);
 void bind_face_parts(pybind11::module_& module);
 void bind_face(pybind11::module_& module);

@@ -39,6 +39,7 @@ PYBIND11_MODULE(_core, module) {
     jiff::bindings::bind_face(module);
     jiff::bindings::bind_ops(module);
     jiff::bindings::bind_implicit_ops(module);
+    jiff::bindings::bind_color_ops(module);
     jiff::bindings::bind_face_ops(module);
     jiff::bindings::bind_pipeline(module);
     jiff::bindings::bind_preprocess(module);
