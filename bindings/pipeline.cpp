@@ -201,6 +201,7 @@ void bind_pipeline(py::module_& module) {
         .def_readwrite("dense", &ReconstructOptions::dense)
         .def_readwrite("silhouette_dilation_px", &ReconstructOptions::silhouette_dilation_px)
         .def_readwrite("use_face", &ReconstructOptions::use_face)
+        .def_readwrite("smooth_hidden_colors", &ReconstructOptions::smooth_hidden_colors)
         .def_readwrite("keep_on_device", &ReconstructOptions::keep_on_device)
         .def_property(
             "face_by_distance",

@@ -91,6 +91,8 @@ class ReconstructOptions(Sized):
         ("face_blend", c_int32),
         ("progress", ProgressCallback),
         ("user_data", c_void_p),
+        ("keep_hidden_colors", c_int32),
+        ("reserved", c_int32),
     ]
 
 

@@ -66,7 +66,8 @@ def astronaut() -> tuple[np.ndarray, np.ndarray]:
 
 def reconstruct(reconstructor: Reconstructor, **options: object) -> Reconstruction:
     picture, mask = astronaut()
-    chosen: dict[str, object] = {"resolution": RESOLUTION, "face_blend": "region"} | options
+    chosen: dict[str, object] = {"resolution": RESOLUTION, "face_blend": "region"}
+    chosen |= {"hidden_colors": "network"} | options
     made = ReconstructionOptions(**chosen)  # type: ignore[arg-type]
     return reconstructor(picture, mask, options=made)
 

@@ -46,9 +46,10 @@ def test_dilation_has_a_range(dilation_px: int) -> None:
         ({"face": None}, r"face must be one of 'auto', 'off', got None"),
         ({"face": "Off"}, r"got 'Off'; did you mean 'off'\?"),
         ({"face_blend": "distanc"}, r"face_blend must be .*did you mean 'distance'\?"),
+        ({"hidden_colors": "networks"}, r"hidden_colors must be .*did you mean 'network'\?"),
     ],
 )
-def test_faces_are_asked_for_by_name(given: dict[str, Any], message: str) -> None:
+def test_ways_are_asked_for_by_name(given: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         ReconstructionOptions(**given)
 

@@ -76,6 +76,11 @@ ReconstructRequest reconstruct_request(const jiff_reconstruct_options* options) 
     request.options.silhouette_dilation_px = dilation_px(given.silhouette_dilation_px);
     request.options.use_face = !truth(given.ignore_face, "ignore_face");
     request.options.face_blend = face_blend(given.face_blend);
+    request.options.smooth_hidden_colors = !truth(given.keep_hidden_colors, "keep_hidden_colors");
+    if (given.reserved != 0) {
+        refuse("reserved of 'options' is " + std::to_string(given.reserved) +
+               "; start from JIFF_RECONSTRUCT_OPTIONS_INIT");
+    }
     if (given.progress != nullptr) {
         request.progress = [callback = given.progress, user_data = given.user_data](const std::string& stage,
                                                                                     float fraction) {

@@ -118,23 +118,24 @@ class DevicePhoto : public PhotoFunctions {
         const std::int64_t num_vertices = surface_.num_vertices;
         const float* pixels = frame(frame_px);
         view_ = cuda::view_vertices(surface_, resolution_, stream_);
-        colors_ = cuda::Buffer<float>(3 * num_vertices, stream_);
+        cuda::Buffer<float> colors(3 * num_vertices, stream_);
         std::optional<cuda::DeviceVolume> volume;
         if (face_color) volume.emplace(face_color->sampler, face_color->frame, stream_);
         for (std::int64_t begin = 0; begin < num_vertices; begin += kColorChunk) {
             const std::int64_t num = std::min(kColorChunk, num_vertices - begin);
             color_some(view_.data() + 3 * begin, num, pixels, frame_px, volume ? &*volume : nullptr,
-                       colors_.data() + 3 * begin);
+                       colors.data() + 3 * begin);
             report(progress, "colorize", static_cast<float>(begin + num) / static_cast<float>(num_vertices));
         }
         std::vector<std::array<float, 3>> result(num_vertices);
         if (num_vertices == 0) return result;
-        cuda::copy_to_host(result.data()->data(), colors_.data(), 3 * num_vertices * sizeof(float), stream_);
+        cuda::copy_to_host(result.data()->data(), colors.data(), 3 * num_vertices * sizeof(float), stream_);
         stream_.synchronize();
         return result;
     }
 
-    std::shared_ptr<const MeshOnDevice> mesh_on_device(double size_m) override {
+    std::shared_ptr<const MeshOnDevice> mesh_on_device(
+        double size_m, const std::vector<std::array<float, 3>>& colors) override {
         auto mesh = std::make_shared<MeshOnDevice>();
         mesh->num_vertices = surface_.num_vertices;
         mesh->num_faces = surface_.num_faces;
@@ -143,8 +144,7 @@ class DevicePhoto : public PhotoFunctions {
         mesh->colors = cuda::Buffer<float>(3 * surface_.num_vertices, mesh->stream);
         mesh->stream.synchronize();  // the memory is there for other streams
         cuda::world_mesh(surface_, view_.data(), size_m, mesh->vertices.data(), mesh->faces.data(), stream_);
-        cuda::copy_on_device(mesh->colors.data(), colors_.data(), 3 * surface_.num_vertices * sizeof(float),
-                             stream_);
+        cuda::copy_to_device(mesh->colors.data(), colors.data(), colors.size() * sizeof(colors[0]), stream_);
         stream_.synchronize();
         return mesh;
     }
@@ -256,7 +256,7 @@ class DevicePhoto : public PhotoFunctions {
     std::optional<cuda::DeviceMeshDistance> face_mesh_;  // where the face's share falls with the distance
     std::optional<cuda::DeviceVolume> face_shape_;
     cuda::DeviceSurface surface_;
-    cuda::Buffer<float> view_, colors_;  // of its vertices
+    cuda::Buffer<float> view_;  // its vertices
     int resolution_ = 0;
 };
 

@@ -61,8 +61,11 @@ class PhotoFunctions {
                                                        const FaceVolume* face_color,
                                                        const ProgressCallback& progress) = 0;
 
-    // The surface that was extracted and colorized, where it is in the GPU's memory; else null.
-    virtual std::shared_ptr<const MeshOnDevice> mesh_on_device(double /*size_m*/) { return nullptr; }
+    // The surface that was extracted, with `colors`, where it is in the GPU's memory; else null.
+    virtual std::shared_ptr<const MeshOnDevice> mesh_on_device(
+        double /*size_m*/, const std::vector<std::array<float, 3>>& /*colors*/) {
+        return nullptr;
+    }
 
   protected:
     // As frame_image gives it, made once.

@@ -11,6 +11,7 @@
 #include "pipeline/loaded_graph.h"
 #include "pipeline/photo_functions.h"
 #include "pipeline/stages.h"
+#include "pipeline/vertex_colors.h"
 #include "preprocess/framing.h"
 #include "preprocess/segmentation.h"
 #if defined(JIFF_HAVE_CUDA)
@@ -237,11 +238,16 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
             face->color.emplace(face_parts->encode_color(face->vertices, result.face.mesh.colors));
         }
     }
-    stages.start("colorize", 1.0f);
+    stages.start("colorize", 0.99f);
     const FaceVolume* face_color = face && face->color ? &*face->color : nullptr;
     result.mesh.colors = functions->colorize(view, color_px, face_color, stages.inner());
+    if (options.smooth_hidden_colors) {
+        stages.start("smooth_hidden_colors", 1.0f);
+        smooth_hidden_colors(result.mesh, result.size_m / options.resolution);
+    }
 
-    if (options.keep_on_device) result.mesh_on_device = functions->mesh_on_device(result.size_m);
+    if (options.keep_on_device)
+        result.mesh_on_device = functions->mesh_on_device(result.size_m, result.mesh.colors);
 
     result.mask = std::move(person.values);
     stages.finish();

@@ -37,7 +37,8 @@ struct ReconstructOptions {
     int silhouette_dilation_px = 8;  // in the frame image; columns outside are empty
     bool use_face = true;            // where the bundle has a face, and the photo too
     FaceBlend face_blend = FaceBlend::kDistance;
-    bool keep_on_device = false;  // the mesh as well where it was made, on a GPU
+    bool smooth_hidden_colors = true;  // of what the camera does not see; else as the networks have them
+    bool keep_on_device = false;       // the mesh as well where it was made, on a GPU
 };
 
 struct Reconstruction {

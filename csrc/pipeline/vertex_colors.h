@@ -20,4 +20,7 @@ PointFunction with_pixels(PointFunction head, std::int64_t num_outputs, const Te
 std::vector<std::array<float, 3>> colorize_vertices(const PointFunction& color, const Points& view,
                                                     const ProgressCallback& progress = {});
 
+// Of what the camera does not see details are taken out (ops/hidden_colors.h); `cell_m` is the lattice's.
+void smooth_hidden_colors(Mesh& mesh, double cell_m);
+
 }  // namespace jiff

@@ -36,7 +36,7 @@ from .errors import (
 )
 from .face import Face
 from .mesh_files import encoder_for
-from .options import FACE_BLENDS, FACE_CHOICES, ReconstructionOptions
+from .options import FACE_BLENDS, FACE_CHOICES, HIDDEN_COLORS, ReconstructionOptions
 from .reconstructor import DEFAULT_BUNDLE, Progress, Reconstructor
 
 EXIT_OTHER, EXIT_USAGE, EXIT_INPUT, EXIT_MODEL, EXIT_OUTPUT, EXIT_INTERRUPTED = 1, 2, 3, 4, 5, 130
@@ -112,6 +112,11 @@ def _parser() -> argparse.ArgumentParser:
         default=ReconstructionOptions.face_blend,
         help=f"how it joins the body, one of: {', '.join(FACE_BLENDS)}",
     )
+    reconstruct.add_argument(
+        "--hidden-colors",
+        default=ReconstructionOptions.hidden_colors,
+        help=f"colours of what the camera does not see, one of: {', '.join(HIDDEN_COLORS)}",
+    )
     reconstruct.add_argument("--mask", help="image of the photograph's size that is white on the person")
     reconstruct.add_argument("--preview", help="PNG file to write with views from several sides")
     reconstruct.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary")
@@ -142,7 +147,10 @@ def _parser() -> argparse.ArgumentParser:
 def _reconstruct(parsed: argparse.Namespace) -> None:
     # What can be seen to be wrong is said before any work is done.
     options = ReconstructionOptions(
-        resolution=parsed.resolution, face=parsed.face, face_blend=parsed.face_blend
+        resolution=parsed.resolution,
+        face=parsed.face,
+        face_blend=parsed.face_blend,
+        hidden_colors=parsed.hidden_colors,
     )
     encoder_for(parsed.output)
     for written in filter(None, (parsed.output, parsed.preview)):

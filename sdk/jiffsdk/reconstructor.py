@@ -182,6 +182,7 @@ class Reconstructor:
         settings.silhouette_dilation_px = options.silhouette_dilation_px
         settings.use_face = options.face != "off"
         settings.face_by_distance = options.face_blend == "distance"
+        settings.smooth_hidden_colors = options.hidden_colors == "smooth"
         settings.keep_on_device = options.keep_on_device
 
         photo = load_photo(image)

@@ -206,6 +206,7 @@ struct ReconstructOptions {
     std::int32_t silhouette_dilation_px = 8;  // 0 to 4096
     bool use_face = true;                     // where the bundle has a face model, and the photo a face
     FaceBlend face_blend = FaceBlend::kDistance;
+    bool keep_hidden_colors = false;  // as the networks have them; else without details
     Progress progress;
 };
 
@@ -403,6 +404,7 @@ class Reconstructor {
         given.dense = options.dense;
         given.ignore_face = !options.use_face;
         given.face_blend = static_cast<std::int32_t>(options.face_blend);
+        given.keep_hidden_colors = options.keep_hidden_colors;
         given.silhouette_dilation_px =
             options.silhouette_dilation_px == 0 ? -1 : options.silhouette_dilation_px;
         if (options.progress) {
