@@ -252,6 +252,20 @@ def test_memory_that_networks_keep_changes_nothing(library: Library, bundle_dir:
         assert_same_mesh(library, handle, expected)
 
 
+def test_hidden_colours_are_those_of_python(library: Library, bundle_dir: Path, loaded: c_void_p) -> None:
+    rgb, mask = photograph(person()), as_bytes(person())
+    for keep, choice in ((0, "smooth"), (1, "network")):
+        options = jiffsdk.ReconstructionOptions(64, hidden_colors=choice)
+        expected = jiffsdk.Reconstructor(bundle_dir)(rgb, mask, options=options)
+        views = image_view(rgb), image_view(mask)
+        handle = library.reconstruct(loaded, *views, resolution=64, keep_hidden_colors=keep)
+        assert_same_mesh(library, handle, expected)
+    with refused("JIFF_INVALID_ARGUMENT", "keep_hidden_colors must be 0 or 1, got 3"):
+        library.reconstruct(loaded, *views, keep_hidden_colors=3)
+    with refused("JIFF_INVALID_ARGUMENT", "reserved of 'options' is 5"):
+        library.reconstruct(loaded, *views, reserved=5)
+
+
 def test_options_of_an_older_header_end_before_what_it_did_not_know(
     library: Library, bundle_dir: Path
 ) -> None:

@@ -314,7 +314,8 @@ def test_progress_passes_the_stages_of_the_face(with_face: Reconstructor) -> Non
     stages = list(dict.fromkeys(stage for stage, _ in calls))
     assert stages == [
         *("segment", "frame", "encode_shape", "encode_color", *FACE_STAGES),
-        *("extract", "encode_fine_color", "encode_face_color", "colorize", "done"),
+        *("extract", "encode_fine_color", "encode_face_color", "colorize"),
+        *("smooth_hidden_colors", "done"),
     ]
     fractions = [fraction for _, fraction in calls]
     assert fractions == sorted(fractions) and fractions[-1] == 1.0

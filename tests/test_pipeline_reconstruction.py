@@ -24,6 +24,9 @@ from jiffsdk import (
 from synthetic_bundle import ESTIMATED_SIZE_M, FIXED_SIZE_M, IMAGE_SIZE_PX, half_thickness, write_bundle
 
 
+STAGES = ["segment", "frame", "encode_shape", "encode_color", "extract", "colorize", "smooth_hidden_colors"]
+
+
 def project(result: Reconstruction) -> np.ndarray:
     """Vertices as (column_px, row_px, view z)."""
     homogeneous = np.concatenate([result.vertices, np.ones((len(result.vertices), 1))], axis=1)
@@ -98,12 +101,29 @@ def test_three_channel_encoders_are_served(tmp_path: Path, reconstructor: Recons
 def test_blended_colours_are_the_photographs_pixels(reconstructor: Reconstructor) -> None:
     mask = person()
     rgb = photograph(mask)
-    result = reconstructor(rgb, as_bytes(mask))
+    result = reconstructor(rgb, as_bytes(mask), options=ReconstructionOptions(hidden_colors="network"))
     columns, rows, _ = project(result).T
     inner = ndimage.binary_erosion(mask, iterations=4)[rows.astype(int), columns.astype(int)]
     seen = rgb[rows.astype(int), columns.astype(int)] / 255.0
     assert inner.sum() > 0.5 * len(inner)
     np.testing.assert_allclose(result.colors[inner], seen[inner], atol=0.02)
+
+
+def test_hidden_colours_lose_their_details_and_seen_ones_stay(reconstructor: Reconstructor) -> None:
+    """A chequered person: the synthetic bundle puts its pattern on the back as well."""
+    mask = person()
+    rows, columns = np.indices(mask.shape) // 12
+    rgb = np.where(mask & ((rows + columns) % 2 == 0), 255, 0).astype(np.uint8)[..., None].repeat(3, axis=2)
+    smooth, network = (
+        reconstructor(rgb, as_bytes(mask), options=ReconstructionOptions(128, hidden_colors=choice))
+        for choice in ("smooth", "network")
+    )
+    assert np.array_equal(smooth.vertices, network.vertices)
+    z = smooth.mesh.vertex_normals[:, 2]
+    assert np.array_equal(smooth.colors[z > 0.35], network.colors[z > 0.35])
+    back = z < -0.35
+    assert smooth.colors[back].std() < 0.5 * network.colors[back].std()
+    assert abs(smooth.colors[back].mean() - network.colors[back].mean()) < 0.05
 
 
 def test_inferred_colours_come_from_the_head(tmp_path: Path) -> None:
@@ -209,7 +229,7 @@ def test_networks_that_return_nan_are_an_error(tmp_path: Path) -> None:
 
 def test_timings_cover_every_stage(reconstructor: Reconstructor) -> None:
     timings = reconstructor(photograph(person()), resolution=64).timings
-    stages = {"segment", "frame", "encode_shape", "encode_color", "extract", "colorize"}
+    stages = set(STAGES)
     assert set(timings) == stages | {"total"}
     assert all(value >= 0 for value in timings.values())
     assert sum(timings[stage] for stage in stages) == pytest.approx(timings["total"], rel=0.05, abs=1.0)
@@ -220,7 +240,7 @@ def test_progress_rises_to_one_through_all_stages(reconstructor: Reconstructor) 
     reconstructor(photograph(person()), progress=lambda stage, fraction: calls.append((stage, fraction)))
     stages = list(dict.fromkeys(stage for stage, _ in calls))
     fractions = [fraction for _, fraction in calls]
-    assert stages == ["segment", "frame", "encode_shape", "encode_color", "extract", "colorize", "done"]
+    assert stages == [*STAGES, "done"]
     assert fractions == sorted(fractions)
     assert fractions[0] == 0.0 and fractions[-1] == 1.0
     assert sum(stage == "extract" for stage, _ in calls) > 2

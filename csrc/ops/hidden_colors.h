@@ -18,7 +18,7 @@ std::vector<std::uint8_t> seen_vertices(const float* vertices, std::int64_t num_
 
 // Changes `colors` [num_vertices, 3] of the vertices that are not `seen`: the result x makes
 // Σ (h / length)² (x_i - color_i)², over these, + Σ (x_i - x_j)², over the edges that touch them, least, where
-// h is the mean length of an edge; to a hundredth or so, by a few sweeps from coarse to fine. Throws
+// h is the mean length of an edge; to a hundredth or two, by a few sweeps from coarse to fine. Throws
 // Error(kInvalidArgument) as above, or unless length is above zero.
 void smooth_hidden_colors(const float* vertices, std::int64_t num_vertices, const std::int32_t* faces,
                           std::int64_t num_faces, const std::uint8_t* seen, double length, float* colors);
