@@ -4,8 +4,8 @@
 
 The baseline is what the published implementation does: `grid_sample`, then 1 x 1 convolutions, in float32
 on batches of 10 000 points. The sides are compared first. Ours runs in float32 and, where the processor has
-them, in bf16 and int8. Points of body and face lie in neighbouring columns of a lattice of 256 (compact) or 512 (paper),
-colours are those of vertices of two sheets of such a mesh. Columns:
+them, in bf16 and int8. Points of body and face lie in neighbouring columns of a lattice of 256 (compact) or
+512 (paper), colours are those of vertices of two sheets of such a mesh. Columns:
 
 - us: microseconds a point, ours on maps that are folded already; fold: milliseconds to fold the texels that
   these points touch, once an image and head.

@@ -10,7 +10,8 @@ occupancies as ours, so both find one surface, and in the face region both ask t
 face's, which the published blend by distance mixes (default of ours, too). Segmentation, detection, fit and
 placement of the face, and distances from it, are one code on both sides and count on both; but the body's
 surface that it is placed on costs torch's price a query there, with as few queries as ours. The baseline's
-heads and encoders have random weights, which take as long as any. Our engine keeps its memory between runs
+heads and encoders have random weights, which take as long as any. Hidden colours are left as the networks
+have them, which is all that the baseline does. Our engine keeps its memory between runs
 (`EngineOptions.keeps_memory`), as a program does that reconstructs again and again; not with `--give-back`.
 
 `compact` is the default bundle at 256, `paper` the published sizes at 512 with random weights and the surface

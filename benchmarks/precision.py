@@ -3,9 +3,9 @@
     python benchmarks/precision.py [--resolution 256] [--bundle DIR] [--json precision.json] [PHOTOGRAPH ...]
 
 Each photograph is reconstructed with networks and heads in float32, then with the heads in bf16 and in int8,
-with the networks in bf16, with both, and once more with the mask that float32 found. Columns: mean and greatest distance of the
-surfaces in lattice cells, over the vertices of both; mean difference of the colours, 0 to 1, at nearest
-vertices.
+with the networks in bf16, with both, and once more with the mask that float32 found. Columns: mean and
+greatest distance of the surfaces in lattice cells, over the vertices of both; mean difference of the colours,
+0 to 1, at nearest vertices.
 """
 
 from __future__ import annotations

@@ -200,10 +200,7 @@ void bind_ops(py::module_& module) {
         "simd_level", [] { return std::string(name(choose_simd_level())); },
         "The level that the next ImplicitQuery takes; JIFF_SIMD_LEVEL forces it.");
     module.def(
-        "precision_of",
-        [](const std::string& precision) {
-            return name(precision_named(precision));
-        },
+        "precision_of", [](const std::string& precision) { return name(precision_named(precision)); },
         py::arg("precision"), "What heads compute in here when `precision`, as \"auto\", is asked for.");
     module.def("supported_simd_levels", [] {
         std::vector<std::string> names;

@@ -14,8 +14,8 @@ import pytest
 
 import c_api
 import jiffsdk
-from conftest import SIMD_LEVELS
 from c_api import Image, Library, Mesh, StatusError, image_view
+from conftest import SIMD_LEVELS
 from face_photographs import example
 from figures import as_bytes, disc, person, photograph
 from jiffsdk import _core

@@ -23,7 +23,6 @@ from jiffsdk import (
 )
 from synthetic_bundle import ESTIMATED_SIZE_M, FIXED_SIZE_M, IMAGE_SIZE_PX, half_thickness, write_bundle
 
-
 STAGES = ["segment", "frame", "encode_shape", "encode_color", "extract", "colorize", "smooth_hidden_colors"]
 
 

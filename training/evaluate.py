@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from jiffsdk import JiffError, ReconstructionOptions, Reconstructor, _core
+
 from . import metrics
 from .people.lights import shade
 
@@ -27,11 +29,14 @@ NUM_SAMPLES = 20_000
 BORDER = 0.97  # |view| beyond this is the cap that closes a cut body, not surface
 
 
-def evaluate_view(reconstructor, folder: Path, number: int, view: dict, resolution: int) -> dict[str, float]:
-    """Scores of one held-out view: p2s_cm, chamfer_cm, iou, color_l1, size_error_percent."""
-    with Image.open(folder / f"view_{number:02d}.webp") as file:
+def evaluate_view(
+    reconstructor, folder: Path, number: int, view: dict, options: ReconstructionOptions
+) -> dict[str, float]:
+    """Scores of one held-out view: p2s_cm, chamfer_cm, iou, color_l1, color_l1_hidden, size_error_percent."""
+    largest = sorted(folder.glob(f"view_{number:02d}*.webp"))[-1]
+    with Image.open(largest) as file:
         image = np.asarray(file.convert("RGBA"))
-    result = reconstructor(image, resolution=resolution)
+    result = reconstructor(image, options=options)
     view_from_world = np.asarray(view["view_from_world"], np.float64)
     vertices_view = vertices_in_view(result, image.shape[0])
     vertices = _apply(np.linalg.inv(view_from_world), vertices_view)
@@ -56,14 +61,20 @@ def evaluate_view(reconstructor, folder: Path, number: int, view: dict, resoluti
     contained = metrics.inside(uniform[counted], vertices, faces)
     occupied = samples["uniform_occupancy"].astype(bool)[counted]
 
-    visible = metrics.visible_vertices(vertices_view, faces) & (np.abs(vertices_view[:, :2]) < BORDER).all(1)
-    twin = metrics.nearest(vertices[visible], samples["surface_points"].astype(np.float64))
+    inner = (np.abs(vertices_view[:, :2]) < BORDER).all(1)
+    visible = metrics.visible_vertices(vertices_view, faces) & inner
+    hidden = inner & ~_core.seen_vertices(
+        result.vertices, result.faces, result.size_m / options.resolution, least_facing=0
+    )
+    twin = metrics.nearest(vertices, samples["surface_points"].astype(np.float64))
     shown = _lit(view, samples["surface_normals"][twin], samples["surface_albedo"][twin])
+    color_error = np.abs(np.asarray(result.colors) - shown).mean(axis=1)
     return {
         "p2s_cm": float(to_truth),
         "chamfer_cm": float((to_truth + to_mesh) / 2),
         "iou": metrics.intersection_over_union(contained, occupied),
-        "color_l1": float(np.abs(np.asarray(result.colors)[visible] - shown).mean()),
+        "color_l1": float(color_error[visible].mean()),
+        "color_l1_hidden": float(color_error[hidden].mean()),
         "size_error_percent": 100 * abs(_true_scale(result, view, image.shape[0]) - 1),
     }
 
@@ -112,13 +123,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data/test"))
     parser.add_argument("--out", type=Path, help="scores of every view, JSON")
     parser.add_argument("--resolution", type=int, default=256)
+    parser.add_argument("--hidden-colors", default="smooth", help="as in ReconstructionOptions")
     parser.add_argument("--subjects", type=int, help="only the first so many")
     parser.add_argument("--views", type=int, help="only the first so many views of each")
     arguments = parser.parse_args()
 
-    from jiffsdk import JiffError, Reconstructor
-
     reconstructor = Reconstructor(arguments.bundle)
+    options = ReconstructionOptions(arguments.resolution, hidden_colors=arguments.hidden_colors)
     rows: list[dict] = []
     folders = sorted(path.parent for path in arguments.data.glob("*/views.json"))[: arguments.subjects]
     for folder in tqdm(folders):
@@ -126,7 +137,7 @@ def main() -> None:
         for number, view in enumerate(views):
             row: dict = {"subject": folder.name, "view": number, "framing": view["framing"]}
             try:
-                row |= evaluate_view(reconstructor, folder, number, view, arguments.resolution)
+                row |= evaluate_view(reconstructor, folder, number, view, options)
             except JiffError as error:
                 row["error"] = str(error)
             rows.append(row)
@@ -143,18 +154,19 @@ def table(rows: list[dict]) -> str:
     for row in rows:
         groups["full figure" if row["framing"] == "full" else "cut by the frame"].append(row)
     lines = [
-        "| frame | views | failed | P2S (cm) | Chamfer (cm) | IoU | colour L1, visible | size error (%) |",
-        "|---|---|---|---|---|---|---|---|",
+        "| frame | views | failed | P2S (cm) | Chamfer (cm) | IoU | colour L1 | hidden | size error (%) |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, group in groups.items():
         good = [row for row in group if "error" not in row]
         means = {
             key: np.mean([row[key] for row in good]) if good else float("nan")
-            for key in ("p2s_cm", "chamfer_cm", "iou", "color_l1", "size_error_percent")
+            for key in ("p2s_cm", "chamfer_cm", "iou", "color_l1", "color_l1_hidden", "size_error_percent")
         }
         lines.append(
             f"| {name} | {len(group)} | {len(group) - len(good)} | {means['p2s_cm']:.2f} | "
             f"{means['chamfer_cm']:.2f} | {means['iou']:.3f} | {means['color_l1']:.3f} | "
+            f"{means['color_l1_hidden']:.3f} | "
             f"{means['size_error_percent']:.1f} |"
         )
     return "\n".join(lines)

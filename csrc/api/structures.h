@@ -26,11 +26,11 @@ void check_unknown_fields(const void* structure, std::size_t known_bytes, std::s
 template <typename Structure>
 inline constexpr std::size_t kFirstBytes = sizeof(Structure);
 template <>
-inline constexpr std::size_t kFirstBytes<jiff_reconstructor_options> =
-    offsetof(jiff_reconstructor_options, heads);
+inline constexpr std::size_t kFirstBytes<jiff_reconstructor_options> = offsetof(jiff_reconstructor_options,
+                                                                                heads);
 template <>
-inline constexpr std::size_t kFirstBytes<jiff_reconstruct_options> =
-    offsetof(jiff_reconstruct_options, keep_hidden_colors);
+inline constexpr std::size_t kFirstBytes<jiff_reconstruct_options> = offsetof(jiff_reconstruct_options,
+                                                                              keep_hidden_colors);
 
 // What the caller gave, the defaults where the caller's structure is older or null. `initial` is the INIT
 // macro's value.

@@ -129,12 +129,12 @@ void require_precision(Precision precision) {
     if (computes_in(precision, choose_simd_level())) return;
     const std::string wanted = name(precision), needed = precision == Precision::kBf16 ? "BF16" : "VNNI";
     const bool is_forced = computes_in(precision, supported_simd_levels().back());
-    throw Error(ErrorCode::kEngine,
-                is_forced ? "JIFF_SIMD_LEVEL is '" + std::string(name(choose_simd_level())) +
-                                "', which does not compute in " + wanted +
-                                "; unset it, or ask for precision 'fp32'"
-                          : "this processor does not compute in " + wanted + " (it needs AVX-512 " + needed +
-                                "); ask for precision 'fp32'");
+    throw Error(ErrorCode::kEngine, is_forced
+                                        ? "JIFF_SIMD_LEVEL is '" + std::string(name(choose_simd_level())) +
+                                              "', which does not compute in " + wanted +
+                                              "; unset it, or ask for precision 'fp32'"
+                                        : "this processor does not compute in " + wanted +
+                                              " (it needs AVX-512 " + needed + "); ask for precision 'fp32'");
 }
 
 }  // namespace jiff

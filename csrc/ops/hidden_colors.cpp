@@ -171,8 +171,7 @@ System hidden_system(const std::int32_t* faces, std::int64_t num_faces, const st
             return;
         }
         system.keep[row] += 1.0f;
-        for (int channel = 0; channel < 3; ++channel)
-            system.given[row][channel] += colors[3 * to + channel];
+        for (int channel = 0; channel < 3; ++channel) system.given[row][channel] += colors[3 * to + channel];
     });
     for (std::size_t i = 0; i < size; ++i) system.begin[i + 1] += system.begin[i];
     system.neighbors.resize(system.begin.back());
@@ -310,8 +309,8 @@ void smooth_hidden_colors(const float* vertices, std::int64_t num_vertices, cons
     if (hidden.empty() || num_faces == 0) return;
     double sum = 0.0;
     for (std::int64_t f = 0; f < num_faces; ++f) {
-        const Vector edge =
-            vector_to(vertices + 3 * std::int64_t{faces[3 * f]}, vertices + 3 * std::int64_t{faces[3 * f + 1]});
+        const Vector edge = vector_to(vertices + 3 * std::int64_t{faces[3 * f]},
+                                      vertices + 3 * std::int64_t{faces[3 * f + 1]});
         sum += std::sqrt(edge.x * edge.x + edge.y * edge.y + edge.z * edge.z);
     }
     const double side = sum / static_cast<double>(num_faces);

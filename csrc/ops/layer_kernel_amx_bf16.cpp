@@ -111,17 +111,16 @@ struct TileKernel {
 
 }  // namespace
 
-const LayerKernel kAmxBf16LayerKernel = {
-    TileKernel::kFp32Points,
-    TileKernel::kOutputs,
-    kTileDepth,
-    TileKernel::Fp32::multiply,
-    TileKernel::multiply_bf16,
-    TileKernel::Fp32::multiply_int8<add_four_products>,
-    TileKernel::Fp32::quantize_row,
-    TileKernel::Fp32::blend,
-    TileKernel::Fp32::blend_bf16,
-    TileKernel::Fp32::round_row};
+const LayerKernel kAmxBf16LayerKernel = {TileKernel::kFp32Points,
+                                         TileKernel::kOutputs,
+                                         kTileDepth,
+                                         TileKernel::Fp32::multiply,
+                                         TileKernel::multiply_bf16,
+                                         TileKernel::Fp32::multiply_int8<add_four_products>,
+                                         TileKernel::Fp32::quantize_row,
+                                         TileKernel::Fp32::blend,
+                                         TileKernel::Fp32::blend_bf16,
+                                         TileKernel::Fp32::round_row};
 
 }  // namespace jiff
 

@@ -1,5 +1,5 @@
-// What the kernels that multiply whole numbers of eight bits share, on top of layer_kernel.inl. For files with
-// AVX-512 VNNI.
+// What the kernels that multiply whole numbers of eight bits share, on top of layer_kernel.inl. For files
+// with AVX-512 VNNI.
 #include <immintrin.h>
 
 #include "ops/layer_kernel.inl"

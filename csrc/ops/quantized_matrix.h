@@ -77,8 +77,8 @@ class QuantizedMatrix {
   private:
     std::int64_t place(std::int64_t output, std::int64_t k) const {
         const std::int64_t strip = output / kernel_->num_outputs, lane = output % kernel_->num_outputs;
-        return strip * kernel_->num_outputs * depth_ +
-               (k / kGrain * kernel_->num_outputs + lane) * kGrain + k % kGrain;
+        return strip * kernel_->num_outputs * depth_ + (k / kGrain * kernel_->num_outputs + lane) * kGrain +
+               k % kGrain;
     }
 
     const LayerKernel* kernel_;

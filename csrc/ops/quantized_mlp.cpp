@@ -14,8 +14,8 @@ struct QuantizedMlp::Scratch {
     void quantize(const LayerKernel& kernel, const float* numbers, std::int64_t number_stride, Group group,
                   const float* depths, std::int64_t depth_stride, std::int64_t num_points) {
         // An odd number of cache lines: rows at distances of a power of two share few places in the cache.
-        stride = round_up(group.size, 64) / 64 % 2 == 0 ? round_up(group.size, 64) + 64
-                                                         : round_up(group.size, 64);
+        stride =
+            round_up(group.size, 64) / 64 % 2 == 0 ? round_up(group.size, 64) + 64 : round_up(group.size, 64);
         std::uint8_t* to = levels.reserve(kMaxBlockPoints * stride);
         for (std::int64_t p = 0; p < num_points; ++p, to += stride) {
             kernel.quantize_row(group.size, numbers + p * number_stride + group.first, to, &rows[p]);

@@ -38,7 +38,6 @@ class QuantizedMlp {
     };
     struct Scratch;
 
-
     const LayerKernel* kernel_;
     std::int64_t num_start_, depth_channel_;
     std::vector<Group> own_groups_;                     // of each point's own channels, but for the depth

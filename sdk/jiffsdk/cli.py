@@ -137,8 +137,8 @@ def _parser() -> argparse.ArgumentParser:
     reconstruct.add_argument(
         "--precision",
         default="auto",
-        help="what networks and heads compute in: fp32, bf16 where the CPU has it; auto: heads alone in bf16; "
-        "int8: heads alone in eight bits",
+        help="what networks and heads compute in: fp32, bf16 where the CPU has it; "
+        "auto: heads alone in bf16; int8: heads alone in eight bits",
     )
     reconstruct.add_argument("--device", default="cpu", help="where the heads run: cpu (the default) or cuda")
     return parser

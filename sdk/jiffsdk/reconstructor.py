@@ -116,7 +116,7 @@ class Reconstructor:
 
     @property
     def precision(self) -> str:
-        """What the heads compute in: ``"fp32"``, ``"bf16"`` or ``"int8"``, on a GPU ``"fp16"`` or ``"fp32"``."""
+        """What the heads compute in: ``"fp32"``, ``"bf16"``, ``"int8"``; on a GPU ``"fp16"``, ``"fp32"``."""
         return self._precision
 
     @property

@@ -253,8 +253,8 @@ typedef struct jiff_reconstruct_options {
     int32_t face_blend;              /* JIFF_FACE_DISTANCE or JIFF_FACE_REGION */
     jiff_progress_callback progress; /* or null */
     void* user_data;                 /* for `progress` */
-    int32_t keep_hidden_colors;      /* 1: what the camera does not see has the networks' own colours; 0: without
-                                        their details, which are those of what it sees */
+    int32_t keep_hidden_colors; /* 1: what the camera does not see has the colours that the networks give;
+                                   0: without their details, which are those of what it sees */
     int32_t reserved;
 } jiff_reconstruct_options;
 
