@@ -18,12 +18,12 @@ namespace {
 bool may_use_amx() {
 #if defined(JIFF_ASKS_FOR_AMX)
     static const bool is_permitted = [] {
-        constexpr unsigned kTile = 1u << 24, kBf16 = 1u << 22;          // of leaf 7's edx
+        constexpr unsigned kTiles = 1u << 24 | 1u << 22 | 1u << 25;     // of leaf 7's edx: for bf16, for int8
         constexpr unsigned kSaved = 3u << 17, kSystemSaves = 1u << 27;  // of XCR0; of leaf 1's ecx
         constexpr long kRequestPermission = 0x1023, kTileData = 18;     // of arch_prctl
         unsigned a = 0, b = 0, c = 0, d = 0;
         if (!__get_cpuid(1, &a, &b, &c, &d) || (c & kSystemSaves) == 0) return false;
-        if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & kTile) == 0 || (d & kBf16) == 0) return false;
+        if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & kTiles) != kTiles) return false;
         asm("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
         if ((a & kSaved) != kSaved) return false;
         return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;

@@ -42,6 +42,7 @@ struct LayerKernel {
     int num_points;        // rows that the products take at a time
     int num_outputs;       // of a strip
     int bf16_depth_grain;  // depths of multiply_bf16 are multiples of it
+    int int8_depth_grain;  // depths of multiply_int8
 
     // products[p][o] = addends[p][o] + Σ_k inputs[p][k] · strip(k, o), for num_points rows and num_outputs
     // outputs, then leaky ReLU 0.01 if `rectify`. Where addends.rows is null the sum goes on from what
@@ -56,7 +57,7 @@ struct LayerKernel {
                           std::int64_t input_stride, const Bf16* strip, LayerAddends addends, bool rectify,
                           Bf16Products products);
 
-    // The same of whole numbers, `depth` a multiple of four: products[p][o] = addends[p][o]
+    // The same of whole numbers: products[p][o] = addends[p][o]
     // + rows[p].scale · factors.scale[o] · Σ_k levels[p][k] · strip(k, o) + rows[p].low · factors.sum[o]
     // + rows[p].depth · factors.depth[o]. The sum over k is exact.
     void (*multiply_int8)(std::int64_t num_rows, std::int64_t depth, const std::uint8_t* levels,

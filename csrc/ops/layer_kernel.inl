@@ -183,19 +183,24 @@ struct VectorKernel {
             }
         }
 #pragma GCC unroll 16
-        for (int v = 0; v < kVectors; ++v) {
-            const Vector scale = load(factors.scale + v * kWidth), of_low = load(factors.sum + v * kWidth),
-                         of_depth = load(factors.depth + v * kWidth);
+        for (int p = 0; p < kPoints; ++p) {
+            float* to = products + p * product_stride;
+            const float* start = addends.rows ? addends.rows[p] + addends.offset : to;
 #pragma GCC unroll 16
-            for (int p = 0; p < kPoints; ++p) {
-                float* to = products + p * product_stride + v * kWidth;
-                Vector value = load(addends.rows ? addends.rows[p] + addends.offset + v * kWidth : to);
-                value += rows[p].depth * of_depth;
-                value += rows[p].low * of_low;
-                value += (rows[p].scale * scale) * __builtin_convertvector(sum[p][v], Vector);
-                store(rectify ? rectified(value) : value, to);
+            for (int v = 0; v < kVectors; ++v) {
+                const Vector whole = __builtin_convertvector(sum[p][v], Vector);
+                const Vector value = scaled(whole, rows[p], factors, v * kWidth) + load(start + v * kWidth);
+                store(rectify ? rectified(value) : value, to + v * kWidth);
             }
         }
+    }
+
+    // What a sum of whole numbers stands for, with the rest of the row: of the outputs from `output` on.
+    static Vector scaled(Vector sum, const QuantizedRow& row, StripFactors factors, int output) {
+        Vector value = row.depth * load(factors.depth + output);
+        value += row.low * load(factors.sum + output);
+        value += (row.scale * load(factors.scale + output)) * sum;
+        return value;
     }
 
     // The numbers from `first` on, and zeros after the last.
@@ -306,6 +311,7 @@ struct VectorKernel {
         return {kPoints,
                 kOutputs,
                 2,
+                4,
                 multiply,
                 multiply_rows<kPoints, multiply_pairs>,
                 multiply_int8<add_products>,

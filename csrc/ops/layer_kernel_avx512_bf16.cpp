@@ -47,18 +47,15 @@ struct PairKernel {
     }
 };
 
+constexpr LayerKernel bf16_kernel() {
+    LayerKernel kernel = vnni_kernel();
+    kernel.multiply_bf16 = multiply_rows<PairKernel::kPoints, PairKernel::multiply_pairs>;
+    return kernel;
+}
+
 }  // namespace
 
-const LayerKernel kAvx512Bf16LayerKernel = {PairKernel::kPoints,
-                                            PairKernel::kOutputs,
-                                            2,
-                                            PairKernel::Fp32::multiply,
-                                            multiply_rows<PairKernel::kPoints, PairKernel::multiply_pairs>,
-                                            PairKernel::Fp32::multiply_int8<add_four_products>,
-                                            PairKernel::Fp32::quantize_row,
-                                            PairKernel::Fp32::blend,
-                                            PairKernel::Fp32::blend_bf16,
-                                            PairKernel::Fp32::round_row};
+const LayerKernel kAvx512Bf16LayerKernel = bf16_kernel();
 
 }  // namespace jiff
 

@@ -4,17 +4,8 @@
 #include "ops/layer_kernel_vnni.inl"
 
 namespace jiff {
-namespace {
 
-constexpr LayerKernel with_vnni() {
-    LayerKernel kernel = VnniBase::table();
-    kernel.multiply_int8 = VnniBase::multiply_int8<add_four_products>;
-    return kernel;
-}
-
-}  // namespace
-
-const LayerKernel kAvx512VnniLayerKernel = with_vnni();
+const LayerKernel kAvx512VnniLayerKernel = vnni_kernel();
 
 }  // namespace jiff
 

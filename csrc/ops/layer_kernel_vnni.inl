@@ -14,5 +14,11 @@ inline VnniBase::Ints add_four_products(VnniBase::Ints sum, VnniBase::Ints level
     return (VnniBase::Ints)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)levels, (__m512i)weights);
 }
 
+constexpr LayerKernel vnni_kernel() {
+    LayerKernel kernel = VnniBase::table();
+    kernel.multiply_int8 = VnniBase::multiply_int8<add_four_products>;
+    return kernel;
+}
+
 }  // namespace
 }  // namespace jiff

@@ -23,14 +23,12 @@ struct QuantizedRows {
 
 class QuantizedMatrix {
   public:
-    static constexpr std::int64_t kGrain = 4;  // numbers that an instruction multiplies together
-
     // value(output, k) is the weight of input k, of_depth(output) that of the point's depth, which is not
     // rounded.
     template <typename Value, typename OfDepth>
     QuantizedMatrix(const LayerKernel& kernel, std::int64_t num_outputs, std::int64_t depth,
                     const Value& value, const OfDepth& of_depth)
-        : kernel_(&kernel), num_outputs_(num_outputs), depth_(round_up(depth, kGrain)) {
+        : kernel_(&kernel), num_outputs_(num_outputs), depth_(round_up(depth, kernel.int8_depth_grain)) {
         scales_.resize(padded_outputs(), 0.0f);
         sums_.resize(padded_outputs(), 0.0f);
         depth_weights_.resize(padded_outputs(), 0.0f);
@@ -77,8 +75,9 @@ class QuantizedMatrix {
   private:
     std::int64_t place(std::int64_t output, std::int64_t k) const {
         const std::int64_t strip = output / kernel_->num_outputs, lane = output % kernel_->num_outputs;
-        return strip * kernel_->num_outputs * depth_ + (k / kGrain * kernel_->num_outputs + lane) * kGrain +
-               k % kGrain;
+        constexpr std::int64_t kTogether = 4;
+        return strip * kernel_->num_outputs * depth_ +
+               (k / kTogether * kernel_->num_outputs + lane) * kTogether + k % kTogether;
     }
 
     const LayerKernel* kernel_;

@@ -19,7 +19,7 @@ struct QuantizedMlp::Scratch {
         std::uint8_t* to = levels.reserve(kMaxBlockPoints * stride);
         for (std::int64_t p = 0; p < num_points; ++p, to += stride) {
             kernel.quantize_row(group.size, numbers + p * number_stride + group.first, to, &rows[p]);
-            std::fill(to + group.size, to + round_up(group.size, QuantizedMatrix::kGrain), std::uint8_t{0});
+            std::fill(to + group.size, to + round_up(group.size, kernel.int8_depth_grain), std::uint8_t{0});
             rows[p].depth = depths ? depths[p * depth_stride] : 0.0f;
         }
     }

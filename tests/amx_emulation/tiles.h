@@ -98,13 +98,38 @@ inline float at_bf16(const Tile& from, int row, int column) {
     return normal(value);
 }
 
-inline void multiply_bf16(int sums, int left, int right) {
-    Tile& to = tile(sums);
-    const Tile &a = tile(left), &b = tile(right);
+inline void check_product(int sums, int left, int right) {
+    const Tile &to = tile(sums), &a = tile(left), &b = tile(right);
     if (sums == left || sums == right || left == right) refuse("a product takes three tiles");
     if (a.num_rows != to.num_rows || b.row_bytes != to.row_bytes || a.row_bytes != 4 * b.num_rows) {
         refuse("the tiles of a product do not fit each other");
     }
+}
+
+// Of levels without a sign with weights that have one.
+inline void multiply_int8(int sums, int left, int right) {
+    check_product(sums, left, right);
+    Tile& to = tile(sums);
+    const Tile &a = tile(left), &b = tile(right);
+    for (int m = 0; m < to.num_rows; ++m) {
+        for (int n = 0; n < to.row_bytes / 4; ++n) {
+            std::int32_t sum;
+            std::memcpy(&sum, to.rows[m] + 4 * n, sizeof(sum));
+            for (int k = 0; k < a.row_bytes / 4; ++k) {
+                for (int i = 0; i < 4; ++i) {
+                    sum += static_cast<int>(a.rows[m][4 * k + i]) *
+                           static_cast<int>(static_cast<signed char>(b.rows[k][4 * n + i]));
+                }
+            }
+            std::memcpy(to.rows[m] + 4 * n, &sum, sizeof(sum));
+        }
+    }
+}
+
+inline void multiply_bf16(int sums, int left, int right) {
+    check_product(sums, left, right);
+    Tile& to = tile(sums);
+    const Tile &a = tile(left), &b = tile(right);
     for (int m = 0; m < to.num_rows; ++m) {
         for (int n = 0; n < to.row_bytes / 4; ++n) {
             float products[2] = {0.0f, 0.0f};
@@ -128,9 +153,11 @@ inline void release() { state() = State{}; }
 #undef _tile_loadd
 #undef _tile_stored
 #undef _tile_dpbf16ps
+#undef _tile_dpbusd
 #define _tile_loadconfig(config) amx_emulation::load_config(config)
 #define _tile_release() amx_emulation::release()
 #define _tile_zero(tile) amx_emulation::zero(tile)
 #define _tile_loadd(tile, base, stride) amx_emulation::load(tile, base, stride)
 #define _tile_stored(tile, base, stride) amx_emulation::store(tile, base, stride)
 #define _tile_dpbf16ps(sums, left, right) amx_emulation::multiply_bf16(sums, left, right)
+#define _tile_dpbusd(sums, left, right) amx_emulation::multiply_int8(sums, left, right)
