@@ -271,10 +271,14 @@ def test_options_of_an_older_header_end_before_what_it_did_not_know(
 ) -> None:
     """The structure of the first version had no `heads`; what stands behind it is not read."""
     options = c_api.ReconstructorOptions(heads=b"not a precision")
-    options.struct_size = c_api.ReconstructorOptions.heads.offset
+    first = options.struct_size = c_api.ReconstructorOptions.heads.offset
     handle, bundle = c_void_p(), library.open_bundle(bundle_dir)
     library.check(library.jiff_reconstructor_create(bundle, byref(options), byref(handle)))
     library.check(library.jiff_reconstructor_free(handle))
+    options.struct_size = first + 4  # half a pointer
+    status = library.jiff_reconstructor_create(bundle, byref(options), byref(handle))
+    assert c_api.STATUS_NAMES[status] == "JIFF_INVALID_ARGUMENT"
+    assert f"is {first + 4}, this library knows {first + 8}" in library.jiff_last_error().decode()
     with refused("JIFF_INVALID_ARGUMENT", "heads is 'not a precision'", '"int8"'):
         library.create(bundle, heads=b"not a precision")
     with refused("JIFF_INVALID_ARGUMENT", "keeps_memory must be 0 or 1, got 2"):

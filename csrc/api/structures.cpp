@@ -2,13 +2,15 @@
 
 namespace jiff::api {
 
-std::size_t checked_struct_size(const void* structure, std::size_t least_bytes, const char* name) {
+std::size_t checked_struct_size(const void* structure, std::size_t first_bytes, std::size_t known_bytes,
+                                const char* name) {
     std::size_t num_bytes = 0;
     std::memcpy(&num_bytes, structure, sizeof num_bytes);
-    if (num_bytes < least_bytes || num_bytes > kMostStructBytes) {
+    const bool is_a_version = num_bytes == first_bytes || num_bytes >= known_bytes;
+    if (!is_a_version || num_bytes > kMostStructBytes) {
         throw Error(ErrorCode::kInvalidArgument, "struct_size of '" + std::string(name) + "' is " +
                                                      std::to_string(num_bytes) + ", this library knows " +
-                                                     std::to_string(least_bytes) +
+                                                     std::to_string(known_bytes) +
                                                      "; start from the structure's INIT macro");
     }
     return num_bytes;

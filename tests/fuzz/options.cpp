@@ -59,15 +59,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     });
 
     const Given<jiff_reconstructor_options> engine(data, size);
-    if (engine.holds(sizeof(jiff_reconstructor_options))) {
-        // Text must be text: any address would rightly crash.
-        static const char* const kTexts[] = {nullptr, "",    "auto", "openvino",
-                                             "cpu",   "f32", "bf16", "\xff\xfe"};
-        const auto choose = [&](std::size_t index) { return kTexts[index < size ? data[index] % 8 : 0]; };
-        engine.get()->engine = choose(8);
-        engine.get()->device = choose(16);
-        engine.get()->precision = choose(24);
-    }
+    // Text must be text: any address would rightly crash.
+    static const char* const kTexts[] = {nullptr, "",     "auto", "openvino", "cpu",
+                                         "f32",   "bf16", "int8", "\xff\xfe"};
+    const auto choose = [&](const char*& field) {
+        const auto place = static_cast<std::size_t>(reinterpret_cast<std::uint8_t*>(&field) -
+                                                    reinterpret_cast<std::uint8_t*>(engine.get()));
+        if (engine.holds(place + sizeof(field))) field = kTexts[place < size ? data[place] % 9 : 0];
+    };
+    choose(engine.get()->engine);
+    choose(engine.get()->device);
+    choose(engine.get()->precision);
+    choose(engine.get()->heads);
     only_invalid_arguments([&] { jiff::api::engine_request(engine.get()); });
     return 0;
 }

@@ -65,14 +65,17 @@ def write_images() -> None:
 
 
 def write_options() -> None:
-    reconstruct = struct.pack("<QiiiiiiQQ", 48, 128, 1, 0, -1, 0, 1, 0, 0)
-    engine = struct.pack("<QQQQii", 40, 2, 4, 5, 8, 0)
+    reconstruct = struct.pack("<QiiiiiiQQii", 56, 128, 1, 0, -1, 0, 1, 0, 0, 1, 0)
+    engine = struct.pack("<QQQQiiQ", 48, 2, 4, 5, 8, 1, 7)
     for name, content in {
         "reconstruct": reconstruct,
         "engine": engine,
+        "first_reconstruct": struct.pack("<Q", 48) + reconstruct[8:48],
+        "first_engine": struct.pack("<Q", 40) + engine[8:40],
+        "cut_engine": struct.pack("<Q", 44) + engine[8:44],
         "short": reconstruct[:20],
-        "newer": struct.pack("<Q", 64) + reconstruct[8:] + bytes(16),
-        "newer_set": struct.pack("<Q", 64) + reconstruct[8:] + bytes(15) + b"\1",
+        "newer": struct.pack("<Q", 72) + reconstruct[8:] + bytes(16),
+        "newer_set": struct.pack("<Q", 72) + reconstruct[8:] + bytes(15) + b"\1",
         "huge": struct.pack("<Q", 2**63) + reconstruct[8:],
         "none": b"",
     }.items():
