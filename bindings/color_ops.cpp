@@ -13,7 +13,6 @@ namespace jiff::bindings {
 namespace {
 
 using FloatArray = py::array_t<float, py::array::c_style>;
-using ByteArray = py::array_t<std::uint8_t, py::array::c_style>;
 
 struct MeshArrays {
     FloatArray vertices;

@@ -9,6 +9,7 @@
 
 #include "core/status.h"
 #include "ops/finite.h"
+#include "ops/triangle_tree.h"
 
 namespace jiff {
 namespace {
@@ -18,25 +19,10 @@ namespace {
 void check_mesh(const float* vertices, std::int64_t num_vertices, const std::int32_t* faces,
                 std::int64_t num_faces) {
     check_finite(vertices, num_vertices, 3, "vertices");
-    for (std::int64_t i = 0; i < 3 * num_faces; ++i) {
-        if (faces[i] < 0 || faces[i] >= num_vertices) {
-            fail("face " + std::to_string(i / 3) + " names vertex " + std::to_string(faces[i]) + " of " +
-                 std::to_string(num_vertices));
-        }
-    }
+    check_faces(faces, num_faces, num_vertices);
 }
 
-struct Vector {
-    double x, y, z;
-};
-
-Vector vector_to(const float* from, const float* to) {
-    return {double{to[0]} - from[0], double{to[1]} - from[1], double{to[2]} - from[2]};
-}
-
-Vector cross(const Vector& a, const Vector& b) {
-    return {a.y * b.z - a.z * b.y, a.z * b.x - a.x * b.z, a.x * b.y - a.y * b.x};
-}
+TreeVector vector_of(const float* point) { return {{point[0], point[1], point[2]}}; }
 
 // The nearest of what lies at the middle of each pixel.
 class DepthPicture {
@@ -62,17 +48,17 @@ class DepthPicture {
         depths_.assign(size_[0] * size_[1], -kNothing);
     }
 
-    void draw(const float* a, const float* b, const float* c) {
-        const Vector normal = cross(vector_to(a, b), vector_to(a, c));
-        if (normal.z == 0.0) return;  // seen from its edge
+    // A triangle with its normal, of any length.
+    void draw(const float* a, const float* b, const float* c, const TreeVector& normal) {
+        if (normal[2] == 0.0) return;  // seen from its edge
         const auto [left, right] = std::minmax({place(a[0], 0), place(b[0], 0), place(c[0], 0)});
         const auto [top, bottom] = std::minmax({place(a[1], 1), place(b[1], 1), place(c[1], 1)});
         for (auto row = static_cast<std::int64_t>(std::ceil(top)); row <= bottom; ++row) {
             for (auto column = static_cast<std::int64_t>(std::ceil(left)); column <= right; ++column) {
                 const double x = low_[0] + static_cast<double>(column) * pixel_,
                              y = low_[1] + static_cast<double>(row) * pixel_;
-                if (!is_within(a, b, c, normal.z, x, y)) continue;
-                const double depth = a[2] - (normal.x * (x - a[0]) + normal.y * (y - a[1])) / normal.z;
+                if (!is_within(a, b, c, normal[2], x, y)) continue;
+                const double depth = a[2] - (normal[0] * (x - a[0]) + normal[1] * (y - a[1])) / normal[2];
                 double& nearest = depths_[row * size_[0] + column];
                 nearest = std::max(nearest, depth);
             }
@@ -275,20 +261,20 @@ std::vector<std::uint8_t> seen_vertices(const float* vertices, std::int64_t num_
     std::vector<std::uint8_t> seen(num_vertices, 0);
     if (num_vertices == 0) return seen;
     DepthPicture picture(vertices, num_vertices, pixel);
-    std::vector<Vector> normals(num_vertices, Vector{0.0, 0.0, 0.0});
+    std::vector<TreeVector> normals(num_vertices, TreeVector{});
     for (std::int64_t f = 0; f < num_faces; ++f) {
         const float* corners[3];
         for (int k = 0; k < 3; ++k) corners[k] = vertices + 3 * std::int64_t{faces[3 * f + k]};
-        picture.draw(corners[0], corners[1], corners[2]);
-        const Vector normal = cross(vector_to(corners[0], corners[1]), vector_to(corners[0], corners[2]));
+        const TreeVector normal = cross(vector_of(corners[1]) - vector_of(corners[0]),
+                                        vector_of(corners[2]) - vector_of(corners[0]));
+        picture.draw(corners[0], corners[1], corners[2], normal);
         for (int k = 0; k < 3; ++k) {
-            Vector& sum = normals[faces[3 * f + k]];
-            sum = {sum.x + normal.x, sum.y + normal.y, sum.z + normal.z};
+            for (int axis = 0; axis < 3; ++axis) normals[faces[3 * f + k]][axis] += normal[axis];
         }
     }
     for (std::int64_t i = 0; i < num_vertices; ++i) {
-        const auto [x, y, z] = normals[i];
-        const bool is_facing = z > 0.0 && z >= least_facing * std::sqrt(x * x + y * y + z * z);
+        const TreeVector& normal = normals[i];
+        const bool is_facing = normal[2] > 0.0 && normal[2] >= least_facing * std::sqrt(dot(normal, normal));
         seen[i] = is_facing && picture.shows(vertices + 3 * i);
     }
     return seen;
@@ -309,9 +295,9 @@ void smooth_hidden_colors(const float* vertices, std::int64_t num_vertices, cons
     if (hidden.empty() || num_faces == 0) return;
     double sum = 0.0;
     for (std::int64_t f = 0; f < num_faces; ++f) {
-        const Vector edge = vector_to(vertices + 3 * std::int64_t{faces[3 * f]},
-                                      vertices + 3 * std::int64_t{faces[3 * f + 1]});
-        sum += std::sqrt(edge.x * edge.x + edge.y * edge.y + edge.z * edge.z);
+        const TreeVector edge = vector_of(vertices + 3 * std::int64_t{faces[3 * f + 1]}) -
+                                vector_of(vertices + 3 * std::int64_t{faces[3 * f]});
+        sum += std::sqrt(dot(edge, edge));
     }
     const double side = sum / static_cast<double>(num_faces);
     if (side == 0.0) return;

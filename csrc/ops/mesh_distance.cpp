@@ -22,15 +22,11 @@ MeshDistance::MeshDistance(const float* vertices, std::int64_t num_vertices, con
         throw Error(ErrorCode::kInvalidArgument, "a distance needs a mesh with at least one face, got none");
     }
     check_finite(vertices, num_vertices, 3, "vertices");
+    check_faces(faces, num_faces, num_vertices);
     triangles_.resize(num_faces);
     for (std::int64_t f = 0; f < num_faces; ++f) {
         for (int k = 0; k < 3; ++k) {
             const std::int32_t vertex = faces[3 * f + k];
-            if (vertex < 0 || vertex >= num_vertices) {
-                throw Error(ErrorCode::kInvalidArgument, "face " + std::to_string(f) + " names vertex " +
-                                                             std::to_string(vertex) + " of " +
-                                                             std::to_string(num_vertices));
-            }
             const float* corner = vertices + 3 * static_cast<std::int64_t>(vertex);
             triangles_[f].corner[k] = {{corner[0], corner[1], corner[2]}};
         }

@@ -14,8 +14,8 @@ struct QuantizedMlp::Scratch {
     void quantize(const LayerKernel& kernel, const float* numbers, std::int64_t number_stride, Group group,
                   const float* depths, std::int64_t depth_stride, std::int64_t num_points) {
         // An odd number of cache lines: rows at distances of a power of two share few places in the cache.
-        stride =
-            round_up(group.size, 64) / 64 % 2 == 0 ? round_up(group.size, 64) + 64 : round_up(group.size, 64);
+        constexpr std::int64_t kCacheLine = 64;
+        stride = kCacheLine * (round_up(group.size, kCacheLine) / kCacheLine | 1);
         std::uint8_t* to = levels.reserve(kMaxBlockPoints * stride);
         for (std::int64_t p = 0; p < num_points; ++p, to += stride) {
             kernel.quantize_row(group.size, numbers + p * number_stride + group.first, to, &rows[p]);
@@ -67,10 +67,7 @@ QuantizedMlp::QuantizedMlp(const LayerKernel& kernel, const std::vector<HeadLaye
 std::int64_t QuantizedMlp::row_size() const {
     std::int64_t size = num_start_;
     for (const auto& matrices : layers_) size = std::max(size, matrices.front().padded_outputs());
-    // As in SkipMlp.
-    constexpr std::int64_t kCacheLine = 64 / sizeof(float);
-    size = round_up(size, kCacheLine);
-    return size + (size % (16 * kCacheLine) == 0 ? kCacheLine : 0);
+    return spread_row_size<float>(size);
 }
 
 void QuantizedMlp::evaluate(std::int64_t num_layers, bool rectify_last, const PointBlock& block,
@@ -84,9 +81,10 @@ void QuantizedMlp::evaluate(std::int64_t num_layers, bool rectify_last, const Po
     }
     for (std::int64_t i = 0; i < num_layers; ++i) {
         const std::vector<QuantizedMatrix>& matrices = layers_[i];
-        const bool is_last = i + 1 == num_layers, has_hidden = i > 0 || num_start_ > 0;
+        const bool is_last = i + 1 == num_layers;
         const std::int64_t num_hidden = i == 0 ? num_start_ : num_outputs(i);
-        if (has_hidden || own_groups_.empty()) {
+        const std::size_t first_own = matrices.size() - own_groups_.size();
+        if (first_own > 0) {
             hidden_scratch.quantize(*kernel_, inputs, stride, {0, num_hidden}, depths, block.own_stride,
                                     block.num_points);
         }
@@ -94,9 +92,7 @@ void QuantizedMlp::evaluate(std::int64_t num_layers, bool rectify_last, const Po
         const std::int64_t to_stride = is_last ? results_stride : stride;
         LayerAddends addends = source.addends(first_rows_[i], matrices.front().padded_outputs());
         for (std::size_t m = 0; m < matrices.size(); ++m) {
-            const bool is_own = !own_groups_.empty() && m + own_groups_.size() >= matrices.size();
-            const Scratch& from =
-                is_own ? own_scratch[m + own_groups_.size() - matrices.size()] : hidden_scratch;
+            const Scratch& from = m < first_own ? hidden_scratch : own_scratch[m - first_own];
             const bool rectify = m + 1 == matrices.size() && (!is_last || rectify_last);
             matrices[m].multiply(from.view(), block.num_points, addends, rectify, to, to_stride);
             addends = {nullptr, 0};

@@ -111,10 +111,7 @@ template <typename Element>
 std::int64_t SkipMlp<Element>::row_size() const {
     std::int64_t size = hidden_offset_ + padded_start_;
     for (const auto& layer : layers_) size = std::max(size, hidden_offset_ + layer.padded_outputs());
-    // Whole cache lines, but no power of two: rows at such distances would share few places in the cache.
-    constexpr std::int64_t kCacheLine = 64 / sizeof(Element);
-    size = round_up(size, kCacheLine);
-    return size + (size % (16 * kCacheLine) == 0 ? kCacheLine : 0);
+    return spread_row_size<Element>(size);
 }
 
 template <typename Element>

@@ -59,6 +59,15 @@ struct PointBlock {
     std::int64_t own_stride;
 };
 
+// Elements of a row that must have room for `size`: whole cache lines, but no power of two, since rows at
+// such distances would share few places in the cache.
+template <typename Element>
+std::int64_t spread_row_size(std::int64_t size) {
+    constexpr std::int64_t kCacheLine = 64 / sizeof(Element);
+    size = round_up(size, kCacheLine);
+    return size + (size % (16 * kCacheLine) == 0 ? kCacheLine : 0);
+}
+
 // A block's activations stay in cache.
 inline constexpr std::int64_t kMaxBlockPoints = 96;
 
