@@ -47,7 +47,7 @@ class FaceVolumes {
         const Rows own = rows_of<float>(vertices, num_vertices_, "vertices");
         const Rows asked = rows_of<float>(points, -1, "points");
         const py::gil_scoped_release release;
-        return sampled(shape_->encode(own), asked);
+        return sampled(volume_of(shape_->encode(own)), asked);
     }
 
     py::array color(const py::array& vertices, const py::array& colors, const py::array& points) const {
@@ -56,7 +56,7 @@ class FaceVolumes {
         const Rows of_vertices = rows_of<float>(colors, num_vertices_, "colors");
         const Rows asked = rows_of<float>(points, -1, "points");
         const py::gil_scoped_release release;
-        return sampled(color_->encode(own, of_vertices), asked);
+        return sampled(volume_of(color_->encode(own, of_vertices)), asked);
     }
 
   private:

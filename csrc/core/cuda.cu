@@ -93,6 +93,14 @@ Device require_device() {
     return device;
 }
 
+int current_device_index() {
+    int index = 0;
+    JIFF_CUDA_CHECK(cudaGetDevice(&index));
+    return index;
+}
+
+void use_device(int index) { JIFF_CUDA_CHECK(cudaSetDevice(index)); }
+
 std::pair<std::int64_t, std::int64_t> memory() {
     std::size_t free = 0, total = 0;
     JIFF_CUDA_CHECK(cudaMemGetInfo(&free, &total));
@@ -115,6 +123,24 @@ Stream::~Stream() {
 }
 
 void Stream::synchronize() const { JIFF_CUDA_CHECK(cudaStreamSynchronize(handle_of(*this))); }
+
+void Stream::wait_for(const Event& event) const {
+    JIFF_CUDA_CHECK(cudaStreamWaitEvent(handle_of(*this), static_cast<cudaEvent_t>(event.handle()), 0));
+}
+
+Event::Event() {
+    cudaEvent_t event = nullptr;
+    JIFF_CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+    handle_ = event;
+}
+
+Event::~Event() {
+    if (handle_) cudaEventDestroy(static_cast<cudaEvent_t>(handle_));
+}
+
+void Event::record(const Stream& stream) const {
+    JIFF_CUDA_CHECK(cudaEventRecord(static_cast<cudaEvent_t>(handle_), handle_of(stream)));
+}
 
 void* allocate(std::size_t num_bytes, const Stream& stream) {
     if (num_bytes == 0) return nullptr;

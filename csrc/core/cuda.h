@@ -22,11 +22,17 @@ struct Device {
 // GPU is older than compute capability 7.5; the message names the remedy. Other threads may use others.
 Device require_device();
 
+// The current GPU of this thread, for another thread that works for it.
+int current_device_index();
+void use_device(int index);
+
 // Bytes free and in all on the current GPU.
 std::pair<std::int64_t, std::int64_t> memory();
 
 // Until all that was enqueued on the current GPU, by whomever, is done.
 void wait_for_device();
+
+class Event;
 
 // A queue of work on the current device. Waiting is always explicit.
 class Stream {
@@ -42,6 +48,24 @@ class Stream {
     void* handle() const { return handle_; }  // a cudaStream_t
     // Throws Error(kDevice) when something that was enqueued failed.
     void synchronize() const;
+    // What is enqueued from here on begins after what `event` was recorded behind.
+    void wait_for(const Event& event) const;
+
+  private:
+    void* handle_ = nullptr;
+};
+
+// A place in the queue of a stream, that others can wait for.
+class Event {
+  public:
+    Event();
+    ~Event();
+    Event(const Event&) = delete;
+    Event& operator=(const Event&) = delete;
+
+    // Behind what is enqueued now.
+    void record(const Stream& stream) const;
+    void* handle() const { return handle_; }  // a cudaEvent_t
 
   private:
     void* handle_ = nullptr;

@@ -64,11 +64,13 @@ void move_to(Product& product, const unsigned char* data) {
 constexpr int kWarpgroupCapability = 90;
 #endif
 
-__global__ void put_channels_last(const float* volume, std::int64_t num_channels, std::int64_t num_voxels,
-                                  float* voxels) {
+// Channels that the volume does not have are ones.
+__global__ void put_channels_last(const float* volume, std::int64_t num_own, std::int64_t num_channels,
+                                  std::int64_t num_voxels, float* voxels) {
     const std::int64_t i = global_thread();
     if (i >= num_channels * num_voxels) return;
-    voxels[i] = volume[i % num_channels * num_voxels + i / num_channels];
+    const std::int64_t channel = i % num_channels;
+    voxels[i] = channel < num_own ? volume[channel * num_voxels + i / num_channels] : 1.0f;
 }
 
 // The first layers of `config`, checked as the CPU's twin does by making it.
@@ -87,14 +89,17 @@ Precision precision_named(const std::string& name) {
     fail("the heads' precision on the GPU must be 'fp16' or 'fp32', got '" + name + "'");
 }
 
-DeviceVolume::DeviceVolume(const DeviceView& volume, const VolumeFrame& frame, const Stream& stream)
+DeviceVolume::DeviceVolume(const DeviceView& volume, const VolumeFrame& frame, const Stream& stream,
+                           bool appends_ones)
     : shape_(volume.shape), frame_(frame) {
     const bool fits = shape_.size() == 5 && shape_[0] == 1 &&
                       std::all_of(shape_.begin(), shape_.end(), [](std::int64_t side) { return side >= 1; });
     if (!fits) fail("a volume must have shape [1, C, D, H, W] with no empty axis, got " + to_string(shape_));
+    const std::int64_t num_own = shape_[1], num_voxels = num_elements(shape_) / num_own;
+    if (appends_ones) ++shape_[1];
     const std::int64_t size = num_elements(shape_);
     voxels_ = Buffer<float>(size, stream);
-    launch(put_channels_last, grid_over(size), stream, volume.data, shape_[1], size / shape_[1],
+    launch(put_channels_last, grid_over(size), stream, volume.data, num_own, shape_[1], num_voxels,
            voxels_.data());
 }
 

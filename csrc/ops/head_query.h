@@ -42,8 +42,10 @@ class DeviceTensor {
 // A face volume in device memory, its channels side by side.
 class DeviceVolume {
   public:
-    // Takes [1, C, D, H, W]. Throws Error(kInvalidArgument) on another shape.
-    DeviceVolume(const DeviceView& volume, const VolumeFrame& frame, const Stream& stream);
+    // Takes [1, C, D, H, W], with `appends_ones` with a channel of ones after its own. Throws
+    // Error(kInvalidArgument) on another shape.
+    DeviceVolume(const DeviceView& volume, const VolumeFrame& frame, const Stream& stream,
+                 bool appends_ones = false);
     // Copies the host's, whose values must stay until the stream has read them.
     DeviceVolume(const VolumeSampler& volume, const VolumeFrame& frame, const Stream& stream);
 

@@ -1,12 +1,15 @@
 #include <algorithm>
 #include <cstdint>
+#include <future>
 #include <map>
+#include <memory>
 #include <optional>
 #include <utility>
 
 #include "core/cuda.h"
 #include "ops/device_ops.h"
 #include "ops/device_surface.h"
+#include "ops/finite.h"
 #include "ops/head_query.h"
 #include "pipeline/device_functions.h"
 #include "pipeline/device_path.h"
@@ -57,19 +60,20 @@ class DevicePhoto : public PhotoFunctions {
         : PhotoFunctions(photo), path_(path) {}
 
     NamedTensors encode(const std::string& name, const LoadedGraph& encoder, int frame_px) override {
+        if (maps_.count(name) > 0) return {};  // ahead
         if (!encoder.is_on_gpu()) {
             NamedTensors outputs = encode_on_host(encoder, frame_px);
             const Tensor features = take_features(outputs);
-            maps_.emplace(name, copied(features));
+            keep(name, copied(features));
             stream_.synchronize();
             return outputs;
         }
-        const Shape& image = encoder.spec().inputs.at("image");
-        cuda::Buffer<float> input(num_elements(image), stream_);
-        cuda::encoder_input(frame(frame_px), frame_px, image[1], image[2], input.data(), stream_);
-        stream_.synchronize();
-        GpuTensors given = encoder.run_on_gpu({{"image", {input.data(), image, nullptr}}});
-        maps_.emplace(name, given.extract("features").mapped());
+        if (encoder.spec().outputs.size() == 1) {
+            encode_ahead(name, encoder, frame_px);
+            return {};
+        }
+        GpuTensors given = encoder.run_on_gpu({{"image", input_of(encoder, frame_px)}});
+        keep(name, std::move(given.extract("features").mapped()));
         NamedTensors outputs;
         for (const auto& [tensor, value] : given) {
             Tensor host(value.shape);
@@ -80,6 +84,18 @@ class DevicePhoto : public PhotoFunctions {
         return outputs;
     }
 
+    // On the GPU beside all that does not ask for the maps; the first that does waits for them.
+    void encode_ahead(const std::string& name, const LoadedGraph& encoder, int frame_px) override {
+        if (!encoder.is_on_gpu()) return;
+        const auto run = [&encoder, image = input_of(encoder, frame_px),
+                          device = cuda::current_device_index()] {
+            cuda::use_device(device);
+            GpuTensors given = encoder.run_on_gpu({{"image", image}});
+            return std::move(given.extract("features").mapped());
+        };
+        maps_.emplace(name, std::async(std::launch::async, run).share());
+    }
+
     Tensor alpha(int frame_px) override {
         const std::int64_t plane = std::int64_t{frame_px} * frame_px;
         Tensor values({frame_px, frame_px});
@@ -88,49 +104,48 @@ class DevicePhoto : public PhotoFunctions {
         return values;
     }
 
-    void add_face(const FaceArea& area, const FaceVolume& shape) override {
+    void add_face(FaceArea area, const FaceCodes& shape) override {
         region_ = area.region;
         cm_per_unit_ = static_cast<float>(area.cm_per_unit);
         if (area.mesh) face_mesh_.emplace(*area.mesh, stream_);
-        face_shape_.emplace(shape.sampler, shape.frame, stream_);
+        face_shape_.emplace(volume_on_device(shape));
+        beside_.emplace();
     }
 
-    Surface extract(const ExtractionOptions& options, bool only_largest,
-                    const ProgressCallback& progress) override {
-        const cuda::DeviceFunction occupancy =
-            [this](const float* points, std::int64_t num_points, const std::int64_t* count, float* answers,
-                   const cuda::Stream&) { ask_occupancy(points, num_points, count, answers); };
-        resolution_ = options.resolution;
-        if (options.dense) {
-            const auto field = cuda::host_field(occupancy, options.resolution, stream_);
-            Surface found = extract_surface(field, options, progress);
-            if (only_largest) found = largest_component(found);
-            surface_ = cuda::DeviceSurface(found, stream_);
-            return found;
-        }
-        surface_ = cuda::extract_surface(occupancy, options, stream_, progress);
+    void add_face_color(const FaceCodes& color) override { face_color_.emplace(volume_on_device(color)); }
+
+    Surface extract(const ExtractionOptions& options, const ProgressCallback& progress) override {
+        return extract_on_device(options, progress).to_host();
+    }
+
+    ExtractedMesh extract_in_world(const ExtractionOptions& options, bool only_largest, double size_m,
+                                   const ProgressCallback& progress) override {
+        surface_ = extract_on_device(options, progress);
         if (only_largest) surface_ = cuda::largest_component(std::move(surface_), stream_);
-        return surface_.to_host();
+        const std::int64_t num_vertices = surface_.num_vertices, num_faces = surface_.num_faces;
+        ExtractedMesh mesh{Points(num_vertices), Triangles(num_faces), surface_.num_queries_asked,
+                           surface_.num_queries_ideal};
+        if (num_faces == 0) return mesh;
+        view_ = cuda::view_vertices(surface_, options.resolution, stream_);
+        cuda::Buffer<float> vertices(3 * num_vertices, stream_);
+        cuda::Buffer<std::int32_t> faces(3 * num_faces, stream_);
+        cuda::world_mesh(surface_, view_.data(), size_m, vertices.data(), faces.data(), stream_);
+        vertices.to_host(mesh.vertices.data()->data(), 3 * num_vertices);
+        faces.to_host(mesh.faces.data()->data(), 3 * num_faces);
+        return mesh;
     }
 
-    std::vector<std::array<float, 3>> colorize(const Points&, int frame_px, const FaceVolume* face_color,
-                                               const ProgressCallback& progress) override {
+    std::vector<std::array<float, 3>> colorize(int frame_px, const ProgressCallback& progress) override {
         const std::int64_t num_vertices = surface_.num_vertices;
         const float* pixels = frame(frame_px);
-        view_ = cuda::view_vertices(surface_, resolution_, stream_);
         cuda::Buffer<float> colors(3 * num_vertices, stream_);
-        std::optional<cuda::DeviceVolume> volume;
-        if (face_color) volume.emplace(face_color->sampler, face_color->frame, stream_);
         for (std::int64_t begin = 0; begin < num_vertices; begin += kColorChunk) {
             const std::int64_t num = std::min(kColorChunk, num_vertices - begin);
-            color_some(view_.data() + 3 * begin, num, pixels, frame_px, volume ? &*volume : nullptr,
-                       colors.data() + 3 * begin);
+            color_some(view_.data() + 3 * begin, num, pixels, frame_px, colors.data() + 3 * begin);
             report(progress, "colorize", static_cast<float>(begin + num) / static_cast<float>(num_vertices));
         }
         std::vector<std::array<float, 3>> result(num_vertices);
-        if (num_vertices == 0) return result;
-        cuda::copy_to_host(result.data()->data(), colors.data(), 3 * num_vertices * sizeof(float), stream_);
-        stream_.synchronize();
+        if (num_vertices > 0) colors.to_host(result.data()->data(), 3 * num_vertices);
         return result;
     }
 
@@ -167,6 +182,56 @@ class DevicePhoto : public PhotoFunctions {
         return frames_.emplace(frame_px, std::move(pixels)).first->second.data();
     }
 
+    // What the encoder sees of the frame; complete.
+    GpuTensor input_of(const LoadedGraph& encoder, int frame_px) {
+        const Shape& image = encoder.spec().inputs.at("image");
+        auto input = std::make_shared<cuda::Buffer<float>>(num_elements(image), stream_);
+        cuda::encoder_input(frame(frame_px), frame_px, image[1], image[2], input->data(), stream_);
+        stream_.synchronize();
+        const float* data = input->data();
+        return {data, image, std::move(input)};
+    }
+
+    void keep(const std::string& name, GpuTensor features) {
+        std::promise<GpuTensor> kept;
+        kept.set_value(std::move(features));
+        maps_.emplace(name, kept.get_future().share());
+    }
+
+    cuda::DeviceVolume volume_on_device(const FaceCodes& face) const {
+        if (!face.unet->is_on_gpu()) {
+            const FaceVolume host = volume_of(face);
+            cuda::DeviceVolume copy(host.sampler, host.frame, stream_);
+            stream_.synchronize();
+            return copy;
+        }
+        const std::int64_t num_points = face.codes.shape()[1], num_channels = face.codes.shape()[2];
+        const std::int64_t side = face.resolution;
+        check_finite(face.codes.data(), num_points, num_channels, "codes");
+        const cuda::Buffer<float> codes(face.codes.data(), face.codes.size(), stream_);
+        const cuda::Buffer<std::int32_t> voxels(face.voxels, stream_);
+        const cuda::DeviceVoxelGroups groups(voxels.data(), num_points, side * side * side, stream_);
+        const Shape shape{1, num_channels, side, side, side};
+        cuda::Buffer<float> means(num_elements(shape), stream_);
+        groups.mean(codes.data(), num_channels, means.data());
+        stream_.synchronize();
+        const GpuTensors given = face.unet->run_on_gpu({{"volume", {means.data(), shape, nullptr}}});
+        const GpuTensor& features = given.at("features");
+        cuda::DeviceVolume volume({features.data, features.shape}, face.frame, stream_, face.appends_ones);
+        stream_.synchronize();  // the features were read
+        return volume;
+    }
+
+    cuda::DeviceSurface extract_on_device(const ExtractionOptions& options,
+                                          const ProgressCallback& progress) const {
+        const cuda::DeviceFunction occupancy =
+            [this](const float* points, std::int64_t num_points, const std::int64_t* count, float* answers,
+                   const cuda::Stream&) { ask_occupancy(points, num_points, count, answers); };
+        if (!options.dense) return cuda::extract_surface(occupancy, options, stream_, progress);
+        const auto field = cuda::host_field(occupancy, options.resolution, stream_);
+        return cuda::DeviceSurface(extract_surface(field, options, progress), stream_);
+    }
+
     // Its owner is a part of this, whose stream it needs.
     GpuTensor copied(const Tensor& host) {
         auto values = std::make_shared<cuda::Buffer<float>>(host.data(), host.size(), stream_);
@@ -178,86 +243,115 @@ class DevicePhoto : public PhotoFunctions {
         const auto found = folds_.find(head);
         if (found != folds_.end()) return found->second;
         std::vector<cuda::DeviceView> views;
-        for (const std::string& graph : path_.maps_of_head.at(head))
-            views.push_back({maps_.at(graph).data, maps_.at(graph).shape});
+        for (const std::string& graph : path_.maps_of_head.at(head)) {
+            const GpuTensor& map = maps_.at(graph).get();
+            views.push_back({map.data, map.shape});
+        }
         return folds_.emplace(head, path_.heads.at(head).fold(views, stream_)).first->second;
     }
 
     void ask(const std::string& head, const cuda::DeviceVolume* volume, const float* features,
-             const float* points, std::int64_t num_points, const std::int64_t* count, float* values) const {
+             const float* points, std::int64_t num_points, const std::int64_t* count, float* values,
+             const cuda::Stream& stream) const {
         path_.heads.at(head).query(fold_of(head), volume, features, points, num_points, count, values,
-                                   stream_);
+                                   stream);
     }
 
     void ask_occupancy(const float* points, std::int64_t num_points, const std::int64_t* count,
                        float* values) const {
-        ask("shape", nullptr, nullptr, points, num_points, count, values);
-        if (!face_shape_) return;
+        const auto ask_body = [&] {
+            ask("shape", nullptr, nullptr, points, num_points, count, values, stream_);
+        };
+        if (!face_shape_) return ask_body();
         const cuda::SelectedPoints selected =
             cuda::select_region(region_, points, num_points, count, stream_);
-        cuda::Buffer<float> answers(num_points, stream_);
+        cuda::Buffer<float> answers(num_points, stream_), distances;
+        if (face_mesh_) distances = cuda::Buffer<float>(num_points, stream_);
+        for (const char* head : {"shape", "face_shape"}) fold_of(head);  // on this stream, once
+        // A wave of points fills no GPU: the face, its distance and the body are asked for side by side.
+        const Beside& beside = *beside_;
+        beside.selected.record(stream_);
+        beside.face.wait_for(beside.selected);
         ask("face_shape", &*face_shape_, nullptr, selected.points.data(), num_points, selected.count.data(),
-            answers.data());
-        mix(selected, points, num_points, 1, answers.data(), values);
-    }
-
-    void mix(const cuda::SelectedPoints& selected, const float* points, std::int64_t num_points,
-             std::int64_t num_channels, const float* face, float* answers) const {
-        cuda::Buffer<float> distances;
+            answers.data(), beside.face);
+        beside.answered.record(beside.face);
         if (face_mesh_) {
-            distances = cuda::Buffer<float>(num_points, stream_);
-            face_mesh_->query(selected.points.data(), num_points, selected.count.data(), cm_per_unit_,
-                              distances.data(), stream_);
+            beside.distance.wait_for(beside.selected);
+            measure(selected, num_points, distances.data(), beside.distance);
+            beside.measured.record(beside.distance);
         }
-        cuda::mix_face(region_, selected, points, num_points, num_channels, face, distances.data(), answers,
+        ask_body();
+        stream_.wait_for(beside.answered);
+        if (face_mesh_) stream_.wait_for(beside.measured);
+        cuda::mix_face(region_, selected, points, num_points, 1, answers.data(), distances.data(), values,
                        stream_);
     }
 
-    // RGB of some vertices. `face`, or null, answers in its region.
+    // How far the selected points are from the face's mesh.
+    void measure(const cuda::SelectedPoints& selected, std::int64_t num_points, float* distances_cm,
+                 const cuda::Stream& stream) const {
+        face_mesh_->query(selected.points.data(), num_points, selected.count.data(), cm_per_unit_,
+                          distances_cm, stream);
+    }
+
+    // RGB of some vertices.
     void color_some(const float* points, std::int64_t num_points, const float* pixels,
-                    std::int64_t frame_size, const cuda::DeviceVolume* face, float* colors) const {
+                    std::int64_t frame_size, float* colors) const {
         cuda::Buffer<float> activations;
         std::int64_t num_activations = 0;
         if (path_.has_fine) {
             num_activations = path_.heads.at("activations").num_outputs();
             activations = cuda::Buffer<float>(num_points * num_activations, stream_);
-            ask("activations", nullptr, nullptr, points, num_points, nullptr, activations.data());
+            ask("activations", nullptr, nullptr, points, num_points, nullptr, activations.data(), stream_);
         }
         const auto blended = [&](const std::string& head, const cuda::DeviceVolume* volume,
                                  const float* features, const float* at, const std::int64_t* count,
                                  float* to) {
             const std::int64_t num_outputs = path_.heads.at(head).num_outputs();
             cuda::Buffer<float> outputs(num_points * num_outputs, stream_);
-            ask(head, volume, features, at, num_points, count, outputs.data());
+            ask(head, volume, features, at, num_points, count, outputs.data(), stream_);
             cuda::blend_pixels(outputs.data(), num_outputs, pixels, frame_size, at, num_points, count, to,
                                stream_);
         };
         blended(path_.has_fine ? "fine_color" : "color", nullptr, activations.data(), points, nullptr,
                 colors);
-        if (!face) return;
+        if (!face_color_) return;
         const cuda::SelectedPoints selected =
             cuda::select_region(region_, points, num_points, nullptr, stream_);
         const auto features =
             cuda::select_rows(selected, activations.data(), num_points, num_activations, stream_);
         cuda::Buffer<float> face_colors(3 * num_points, stream_);
-        blended("face_color", face, features.data(), selected.points.data(), selected.count.data(),
+        blended("face_color", &*face_color_, features.data(), selected.points.data(), selected.count.data(),
                 face_colors.data());
-        mix(selected, points, num_points, 3, face_colors.data(), colors);
+        cuda::Buffer<float> distances;
+        if (face_mesh_) {
+            distances = cuda::Buffer<float>(num_points, stream_);
+            measure(selected, num_points, distances.data(), stream_);
+        }
+        cuda::mix_face(region_, selected, points, num_points, 3, face_colors.data(), distances.data(), colors,
+                       stream_);
     }
 
+    // What runs beside the photograph's own stream.
+    struct Beside {
+        cuda::Stream face, distance;
+        cuda::Event selected, answered, measured;
+    };
+
     const DevicePath::State& path_;
-    cuda::Stream stream_;  // before what is allocated on it
+    // Before what is allocated on them.
+    cuda::Stream stream_;
+    std::optional<Beside> beside_;  // where there is a face
     cuda::Buffer<std::uint8_t> rgb_, mask_;
     std::map<int, cuda::Buffer<float>> frames_;  // by their sides
-    std::map<std::string, GpuTensor> maps_;
     mutable std::map<std::string, cuda::DeviceFold> folds_;
     FaceRegion region_;
     float cm_per_unit_ = 0.0f;
     std::optional<cuda::DeviceMeshDistance> face_mesh_;  // where the face's share falls with the distance
-    std::optional<cuda::DeviceVolume> face_shape_;
-    cuda::DeviceSurface surface_;
-    cuda::Buffer<float> view_;  // its vertices
-    int resolution_ = 0;
+    std::optional<cuda::DeviceVolume> face_shape_, face_color_;
+    cuda::DeviceSurface surface_;                                // that is coloured
+    cuda::Buffer<float> view_;                                   // its vertices
+    std::map<std::string, std::shared_future<GpuTensor>> maps_;  // perhaps still under way: they go first
 };
 
 }  // namespace

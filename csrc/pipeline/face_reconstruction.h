@@ -57,11 +57,11 @@ class FaceReconstruction {
     // `body` gives the surface without a face, which the face is placed on.
     FaceResult fit(const FramedPerson& person, const SurfaceFunction& body, Stages& stages) const;
 
-    // The volume of a face's mesh; vertices in the view.
-    FaceVolume encode_shape(const Points& vertices) const { return shape_volume_.encode(vertices); }
+    // What the volume of a face's mesh is made of; vertices in the view.
+    FaceCodes encode_shape(const Points& vertices) const { return shape_volume_.encode(vertices); }
 
     // The same of the coloured mesh. Only where `has_color`.
-    FaceVolume encode_color(const Points& vertices, const std::vector<std::array<float, 3>>& colors) const {
+    FaceCodes encode_color(const Points& vertices, const std::vector<std::array<float, 3>>& colors) const {
         return color_->volume.encode(vertices, colors);
     }
 

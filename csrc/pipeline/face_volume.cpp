@@ -27,19 +27,12 @@ Tensor coordinates_of(const VolumeFrame& frame, const Points& vertices) {
     return coordinates;
 }
 
-// The mean code of every voxel, through the 3-D network.
-FaceVolume volume_of(const Tensor& codes, const VoxelGroups& groups, const VolumeSpec& spec,
-                     const LoadedGraph& unet, const VolumeFrame& frame) {
-    const std::int64_t side = spec.resolution;
-    Tensor means({1, codes.shape()[2], side, side, side});
-    groups.mean(codes.data(), codes.shape()[2], means.data());
-    return {VolumeSampler(unet.run({{"volume", means.view()}}, "features"), spec.appends_ones), frame};
+std::vector<std::int32_t> voxels_of(const Tensor& coordinates, int resolution) {
+    return voxel_indices(coordinates.data(), coordinates.shape()[1], resolution);
 }
 
-VoxelGroups voxel_groups(const Tensor& coordinates, int resolution) {
-    const std::int64_t num_points = coordinates.shape()[1];
-    const auto voxels = voxel_indices(coordinates.data(), num_points, resolution);
-    return VoxelGroups(voxels.data(), num_points, num_voxels(resolution));
+VoxelGroups voxel_groups(const std::vector<std::int32_t>& voxels, int resolution) {
+    return VoxelGroups(voxels.data(), static_cast<std::int64_t>(voxels.size()), num_voxels(resolution));
 }
 
 // Points of a level and what is known at each: coordinates [1, N, 3] and codes [1, N, C]. Borrowed.
@@ -136,6 +129,14 @@ VolumeFrame volume_frame(const VolumeSpec& spec, const Points& vertices) {
     return frame;
 }
 
+FaceVolume volume_of(const FaceCodes& face) {
+    const std::int64_t side = face.resolution, num_channels = face.codes.shape()[2];
+    Tensor means({1, num_channels, side, side, side});
+    voxel_groups(face.voxels, face.resolution).mean(face.codes.data(), num_channels, means.data());
+    Tensor features = face.unet->run({{"volume", means.view()}}, "features");
+    return {VolumeSampler(std::move(features), face.appends_ones), face.frame};
+}
+
 ShapeVolumeEncoder::ShapeVolumeEncoder(const ShapeVolumeSpec& spec, Engine& engine)
     : spec_(spec), unet_("face_shape_unet", spec.unet, engine) {
     for (const GraphSpec& stage : spec.points) {
@@ -143,17 +144,18 @@ ShapeVolumeEncoder::ShapeVolumeEncoder(const ShapeVolumeSpec& spec, Engine& engi
     }
 }
 
-FaceVolume ShapeVolumeEncoder::encode(const Points& vertices) const {
+FaceCodes ShapeVolumeEncoder::encode(const Points& vertices) const {
     const VolumeFrame frame = volume_frame(spec_, vertices);
     const Tensor coordinates = coordinates_of(frame, vertices);
-    const VoxelGroups groups = voxel_groups(coordinates, spec_.resolution);
+    std::vector<std::int32_t> voxels = voxels_of(coordinates, spec_.resolution);
+    const VoxelGroups groups = voxel_groups(voxels, spec_.resolution);
     Tensor codes = points_.front().run({{"coordinates", coordinates.view()}}, "codes");
     for (std::size_t stage = 1; stage < points_.size(); ++stage) {
         Tensor pooled(codes.shape());
         groups.max(codes.data(), codes.shape()[2], pooled.data());
         codes = points_[stage].run({{"own", codes.view()}, {"pooled", pooled.view()}}, "codes");
     }
-    return volume_of(codes, groups, spec_, unet_, frame);
+    return {std::move(codes), std::move(voxels), frame, spec_.resolution, spec_.appends_ones, &unet_};
 }
 
 ColorVolumeEncoder::ColorVolumeEncoder(const ColorVolumeSpec& spec, Engine& engine)
@@ -166,8 +168,8 @@ ColorVolumeEncoder::ColorVolumeEncoder(const ColorVolumeSpec& spec, Engine& engi
       fp1_("face_color_fp1", spec.fp1, engine),
       unet_("face_color_unet", spec.unet, engine) {}
 
-FaceVolume ColorVolumeEncoder::encode(const Points& vertices,
-                                      const std::vector<std::array<float, 3>>& colors) const {
+FaceCodes ColorVolumeEncoder::encode(const Points& vertices,
+                                     const std::vector<std::array<float, 3>>& colors) const {
     const VolumeFrame frame = volume_frame(spec_, vertices);
     const Tensor coordinates = coordinates_of(frame, vertices);
     const auto& [num_first, num_second] = spec_.num_centers;
@@ -187,8 +189,13 @@ FaceVolume ColorVolumeEncoder::encode(const Points& vertices,
     const Tensor to1 = carried(back2, level2.points, level1.points);
     const Tensor back1 = fp2_.run({{"own", level1.codes.view()}, {"carried", to1.view()}}, "codes");
     const Tensor to_vertices = carried(back1, level1.points, coordinates);
-    const Tensor codes = fp1_.run({{"carried", to_vertices.view()}}, "codes");
-    return volume_of(codes, voxel_groups(coordinates, spec_.resolution), spec_, unet_, frame);
+    Tensor codes = fp1_.run({{"carried", to_vertices.view()}}, "codes");
+    return {std::move(codes),
+            voxels_of(coordinates, spec_.resolution),
+            frame,
+            spec_.resolution,
+            spec_.appends_ones,
+            &unet_};
 }
 
 }  // namespace jiff

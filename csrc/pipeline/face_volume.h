@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <vector>
 
 #include "engine/engine.h"
@@ -13,11 +14,24 @@
 
 namespace jiff {
 
+// Codes of a face's vertices, and the network that makes a volume of their means by voxel.
+struct FaceCodes {
+    Tensor codes;                      // [1, N, C]
+    std::vector<std::int32_t> voxels;  // of each vertex
+    VolumeFrame frame;                 // where the volume lies in the view
+    int resolution;
+    bool appends_ones;        // after the network's channels
+    const LoadedGraph* unet;  // of the encoder, which must outlive this
+};
+
 // A volume to sample, and where it lies in the view.
 struct FaceVolume {
     VolumeSampler sampler;
     VolumeFrame frame;
 };
+
+// On the host. Throws what the engine throws, and Error(kInvalidArgument) on codes that are not finite.
+FaceVolume volume_of(const FaceCodes& face);
 
 // Where the volume of a face lies whose `vertices` are in the view (docs/conventions.md, "Face volume").
 VolumeFrame volume_frame(const VolumeSpec& spec, const Points& vertices);
@@ -30,7 +44,7 @@ class ShapeVolumeEncoder {
 
     // Of vertices in the view, as many as the bundle's face model has. May be called from several threads.
     // Throws Error: kEngine, and kInvalidArgument when a network gives codes that are not finite.
-    FaceVolume encode(const Points& vertices) const;
+    FaceCodes encode(const Points& vertices) const;
 
   private:
     ShapeVolumeSpec spec_;
@@ -45,7 +59,7 @@ class ColorVolumeEncoder {
     ColorVolumeEncoder(const ColorVolumeSpec& spec, Engine& engine);
 
     // `colors` are sRGB in [0, 1], one a vertex.
-    FaceVolume encode(const Points& vertices, const std::vector<std::array<float, 3>>& colors) const;
+    FaceCodes encode(const Points& vertices, const std::vector<std::array<float, 3>>& colors) const;
 
   private:
     ColorVolumeSpec spec_;

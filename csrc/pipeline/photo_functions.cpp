@@ -5,6 +5,7 @@
 
 #include "core/threads.h"
 #include "pipeline/figure_encoding.h"
+#include "pipeline/frame_coordinates.h"
 #include "pipeline/head_functions.h"
 #include "pipeline/vertex_colors.h"
 
@@ -40,46 +41,55 @@ class HostPhoto : public PhotoFunctions {
         return outputs;
     }
 
-    void encode_ahead(const LoadedGraph& encoder, int frame_px) override {
+    void encode_ahead(const std::string& /*name*/, const LoadedGraph& encoder, int frame_px) override {
         if (num_threads() == 1) return;
         ahead_ = std::async(std::launch::async,
                             [this, &encoder, frame_px] { return encode_on_host(encoder, frame_px); });
     }
 
-    void add_face(const FaceArea& area, const FaceVolume& shape) override {
-        area_ = &area;
+    void add_face(FaceArea area, const FaceCodes& shape) override {
+        area_.emplace(std::move(area));
+        face_shape_.emplace(volume_of(shape));
         const FaceReconstruction& face = *heads_.face;
-        occupancy_ =
-            joined(occupancy(), asked(face.shape_head(), maps_of(face.shape_features()), shape), area, 1);
+        occupancy_ = joined(
+            occupancy(), asked(face.shape_head(), maps_of(face.shape_features()), *face_shape_), *area_, 1);
     }
 
-    Surface extract(const ExtractionOptions& options, bool only_largest,
-                    const ProgressCallback& progress) override {
-        Surface surface = extract_surface(lattice_field(occupancy(), options.resolution), options, progress);
-        return only_largest ? largest_component(surface) : std::move(surface);
+    void add_face_color(const FaceCodes& color) override { face_color_.emplace(volume_of(color)); }
+
+    Surface extract(const ExtractionOptions& options, const ProgressCallback& progress) override {
+        return extract_surface(lattice_field(occupancy(), options.resolution), options, progress);
     }
 
-    std::vector<std::array<float, 3>> colorize(const Points& view, int frame_px, const FaceVolume* face_color,
-                                               const ProgressCallback& progress) override {
+    ExtractedMesh extract_in_world(const ExtractionOptions& options, bool only_largest, double size_m,
+                                   const ProgressCallback& progress) override {
+        Surface surface = extract(options, progress);
+        if (only_largest) surface = largest_component(surface);
+        view_ = view_from_lattice(surface.vertices, options.resolution);
+        return {world_from_view(view_, size_m), world_triangles(surface.faces), surface.num_queries_asked,
+                surface.num_queries_ideal};
+    }
+
+    std::vector<std::array<float, 3>> colorize(int frame_px, const ProgressCallback& progress) override {
         const Tensor& frame = host_frame(frame_px);
         const Head& coarse = heads_.heads.at("color");
         const FeatureMaps coarse_maps = maps_of(coarse.features);
         if (!heads_.fine) {
             const auto head = asked(coarse.query, coarse_maps);
-            return colorize_vertices(with_pixels(head, coarse.query.num_outputs(), frame), view, progress);
+            return colorize_vertices(with_pixels(head, coarse.query.num_outputs(), frame), view_, progress);
         }
         const ImplicitQuery& fine = heads_.fine->query;
         const FeatureMaps maps = maps_of({kFineMaps});
         PointFunction activations = asked_activations(coarse.query, coarse_maps, heads_.fine->coarse_layers);
         // Where the face's head and the other one are mixed, both read the same.
-        if (face_color) activations = remembered(std::move(activations), fine.num_point_features());
+        if (face_color_) activations = remembered(std::move(activations), fine.num_point_features());
         PointFunction color = with_pixels(asked(fine, maps, activations), fine.num_outputs(), frame);
-        if (face_color) {
+        if (face_color_) {
             const JointQuery& head = heads_.face->color_head();
-            const auto of_face = asked(head, maps, *face_color, activations);
+            const auto of_face = asked(head, maps, *face_color_, activations);
             color = joined(color, with_pixels(of_face, head.num_outputs(), frame), *area_, 3);
         }
-        return colorize_vertices(color, view, progress);
+        return colorize_vertices(color, view_, progress);
     }
 
   private:
@@ -103,9 +113,11 @@ class HostPhoto : public PhotoFunctions {
 
     const HostHeads& heads_;
     std::map<std::string, Tensor> maps_;
+    std::optional<FaceArea> area_;
+    std::optional<FaceVolume> face_shape_, face_color_;
     mutable PointFunction body_;
     PointFunction occupancy_;
-    const FaceArea* area_ = nullptr;
+    Points view_;                      // vertices of the surface that is coloured
     std::future<NamedTensors> ahead_;  // the last member, so that it is waited for before others go
 };
 

@@ -32,6 +32,13 @@ struct FramedPhoto {
     Box crop;
 };
 
+// A surface in the world, and what it took.
+struct ExtractedMesh {
+    Points vertices;  // metres
+    Triangles faces;  // counter-clockwise from outside
+    std::int64_t num_queries_asked = 0, num_queries_ideal = 0;
+};
+
 class PhotoFunctions {
   public:
     explicit PhotoFunctions(const FramedPhoto& photo) : photo_(photo) {}
@@ -41,27 +48,30 @@ class PhotoFunctions {
     // other outputs.
     virtual NamedTensors encode(const std::string& name, const LoadedGraph& encoder, int frame_px) = 0;
 
-    // What encode() will be asked for next may begin now, on a thread of its own. Until then only add_face
-    // and extract may be called. What it throws is thrown there.
-    virtual void encode_ahead(const LoadedGraph& /*encoder*/, int /*frame_px*/) {}
+    // What encode() will be asked for next may begin now, on a thread of its own. Until then only add_face,
+    // extract and extract_in_world may be called. What it throws is thrown there.
+    virtual void encode_ahead(const std::string& /*name*/, const LoadedGraph& /*encoder*/, int /*frame_px*/) {
+    }
 
     // Alpha of the frame, [frame_px, frame_px].
     virtual Tensor alpha(int frame_px) { return alpha_of(host_frame(frame_px)); }
 
-    // From here on the face answers in its area (paper Sec. 4.5). Both must stay.
-    virtual void add_face(const FaceArea& area, const FaceVolume& shape) = 0;
+    // From here on the face answers in its area (paper Sec. 4.5), and its colours too once they are there.
+    virtual void add_face(FaceArea area, const FaceCodes& shape) = 0;
+    virtual void add_face_color(const FaceCodes& color) = 0;
 
-    // The surface in lattice coordinates, the body's until there is a face. Throws as extract_surface.
-    virtual Surface extract(const ExtractionOptions& options, bool only_largest,
-                            const ProgressCallback& progress) = 0;
+    // A surface in lattice coordinates, the body's until there is a face. Throws as extract_surface.
+    virtual Surface extract(const ExtractionOptions& options, const ProgressCallback& progress) = 0;
 
-    // RGB in [0, 1] at the vertices of the extracted surface, which are at `view`. `frame_px` is the frame's
-    // side that the last colour head is made for; `face_color` of the face that was added, or null.
-    virtual std::vector<std::array<float, 3>> colorize(const Points& view, int frame_px,
-                                                       const FaceVolume* face_color,
-                                                       const ProgressCallback& progress) = 0;
+    // The surface that is coloured, in the world of a frame of `size_m` metres. Throws so, too.
+    virtual ExtractedMesh extract_in_world(const ExtractionOptions& options, bool only_largest, double size_m,
+                                           const ProgressCallback& progress) = 0;
 
-    // The surface that was extracted, with `colors`, where it is in the GPU's memory; else null.
+    // RGB in [0, 1] at the vertices of that surface. `frame_px` is the frame's side that the last colour head
+    // is made for.
+    virtual std::vector<std::array<float, 3>> colorize(int frame_px, const ProgressCallback& progress) = 0;
+
+    // That surface, with `colors`, where it is in the GPU's memory; else null.
     virtual std::shared_ptr<const MeshOnDevice> mesh_on_device(
         double /*size_m*/, const std::vector<std::array<float, 3>>& /*colors*/) {
         return nullptr;

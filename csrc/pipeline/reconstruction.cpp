@@ -1,6 +1,7 @@
 #include "pipeline/reconstruction.h"
 
 #include <cmath>
+#include <future>
 #include <optional>
 #include <utility>
 
@@ -43,14 +44,6 @@ void check_options(const PhotoView& photo, const ReconstructOptions& options) {
                                                      std::to_string(options.silhouette_dilation_px));
     }
 }
-
-// A face that answers: its mesh in the view, where it does, and its volumes.
-struct UsedFace {
-    Points vertices;
-    FaceArea area;
-    FaceVolume shape;
-    std::optional<FaceVolume> color;
-};
 
 double metric_size(const NamedTensors& encoded, double fallback_m) {
     const auto found = encoded.find("log_size_m");
@@ -185,30 +178,35 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
     int color_px = frame_px;
     if (parts_->fine_encoder) {
         color_px = static_cast<int>(parts_->fine_encoder->spec().inputs.at("image")[2]);
-        functions->encode_ahead(*parts_->fine_encoder, color_px);
+        functions->encode_ahead(kFineMaps, *parts_->fine_encoder, color_px);
     }
     result.size_m = metric_size(encoded, parts_->frame.size_m);
     result.image_from_world = image_from_world(crop, result.size_m);
 
     const auto& face_parts = parts_->heads.face;
-    std::optional<UsedFace> face;
+    std::future<FaceCodes> face_color;
     if (options.use_face && !face_parts) result.face.status = "no_face_model";
     if (options.use_face && face_parts) {
         const FramedPerson framed{rgb, mask, crop, &alpha, result.size_m};
         const SurfaceFunction body = [&](const ExtractionOptions& around, const ProgressCallback& inner) {
-            return functions->extract(around, false, inner);
+            return functions->extract(around, inner);
         };
         result.face = face_parts->fit(framed, body, stages);
     }
     if (result.face.is_used()) {
         stages.start("encode_face_shape", 0.54f);
         const bool by_distance = options.face_blend == FaceBlend::kDistance;
-        Points view = view_from_world(result.face.mesh.vertices, result.size_m);
+        const Points view = view_from_world(result.face.mesh.vertices, result.size_m);
         FaceArea area =
             face_area(view, result.face.mesh.faces, face_parts->region_margin(), by_distance, result.size_m);
-        FaceVolume volume = face_parts->encode_shape(view);
-        face.emplace(UsedFace{std::move(view), std::move(area), std::move(volume), std::nullopt});
-        functions->add_face(face->area, face->shape);
+        functions->add_face(std::move(area), face_parts->encode_shape(view));
+        if (face_parts->has_color()) {
+            // The host has time for it while a GPU extracts; without one it is done where it is asked for.
+            face_color = std::async(parts_->is_on_gpu() ? std::launch::async : std::launch::deferred,
+                                    [&face_parts, view, &mesh = result.face.mesh] {
+                                        return face_parts->encode_color(view, mesh.colors);
+                                    });
+        }
     }
 
     stages.start("extract", 0.84f);
@@ -216,7 +214,8 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
     extraction.resolution = options.resolution;
     extraction.dense = options.dense;
     extraction.columns = silhouette_columns(alpha, options.resolution, options.silhouette_dilation_px);
-    const Surface surface = functions->extract(extraction, options.keep_largest_component, stages.inner());
+    ExtractedMesh surface = functions->extract_in_world(extraction, options.keep_largest_component,
+                                                        result.size_m, stages.inner());
     if (surface.faces.empty()) {
         throw Error(
             ErrorCode::kEmptySurface,
@@ -226,21 +225,19 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
     }
     result.num_queries_asked = surface.num_queries_asked;
     result.num_queries_ideal = surface.num_queries_ideal;
-    const Points view = view_from_lattice(surface.vertices, options.resolution);
-    result.mesh.vertices = world_from_view(view, result.size_m);
-    result.mesh.faces = world_triangles(surface.faces);
+    result.mesh.vertices = std::move(surface.vertices);
+    result.mesh.faces = std::move(surface.faces);
 
     if (parts_->fine_encoder) {
         stages.start("encode_fine_color", 0.92f);
         functions->encode(kFineMaps, *parts_->fine_encoder, color_px);
-        if (face && face_parts->has_color()) {
+        if (face_color.valid()) {
             stages.start("encode_face_color", 0.94f);
-            face->color.emplace(face_parts->encode_color(face->vertices, result.face.mesh.colors));
+            functions->add_face_color(face_color.get());
         }
     }
     stages.start("colorize", 0.99f);
-    const FaceVolume* face_color = face && face->color ? &*face->color : nullptr;
-    result.mesh.colors = functions->colorize(view, color_px, face_color, stages.inner());
+    result.mesh.colors = functions->colorize(color_px, stages.inner());
     if (options.smooth_hidden_colors) {
         stages.start("smooth_hidden_colors", 1.0f);
         smooth_hidden_colors(result.mesh, result.size_m / options.resolution);

@@ -32,24 +32,60 @@ Interval with_margin(const Interval& figure, const Cut& cut, int photo_px, doubl
 
 double centred(const Interval& interval, double side) { return 0.5 * (interval.low + interval.high - side); }
 
-// Any pixel within `reach` before or after, along rows of `stride` 1 or columns of `stride` `size`.
-std::vector<std::uint8_t> dilate(const std::vector<std::uint8_t>& flags, int size, int stride, int reach) {
-    std::vector<std::uint8_t> dilated(flags.size(), 0);
-    const int across = stride == 1 ? size : 1;
-    for (int line = 0; line < size; ++line) {
-        int last_set = -reach - 1;
-        int next_set = 0;
-        for (int i = 0; i < size; ++i) {
-            const auto at = [&](int j) {
-                return static_cast<std::size_t>(line) * across + static_cast<std::size_t>(j) * stride;
-            };
-            if (flags[at(i)]) last_set = i;
-            for (next_set = std::max(next_set, i); next_set < size && !flags[at(next_set)];) ++next_set;
-            dilated[at(i)] = i - last_set <= reach || (next_set < size && next_set - i <= reach);
+// Flags of a square picture, 64 pixels of a row a word.
+class FlagRows {
+  public:
+    explicit FlagRows(int size) : size_(size), num_words_((size + 63) / 64), words_(num_words_ * size, 0) {}
+
+    void set(int x, int y) { row(y)[x / 64] |= std::uint64_t{1} << x % 64; }
+    bool is_set(int x, int y) const { return (row(y)[x / 64] >> x % 64 & 1) != 0; }
+
+    // Sets each pixel within `reach` of one that is set, along rows and along columns.
+    void dilate(int reach) {
+        // Flags that reach so far already are united with themselves moved by one pixel more than twice that.
+        for (int done = 0; done < reach;) {
+            const int step = std::min(reach - done, 2 * done + 1);
+            widen(step);
+            heighten(step);
+            done += step;
         }
     }
-    return dilated;
-}
+
+  private:
+    std::uint64_t* row(int y) { return words_.data() + static_cast<std::size_t>(y) * num_words_; }
+    const std::uint64_t* row(int y) const { return words_.data() + static_cast<std::size_t>(y) * num_words_; }
+
+    void widen(int step) {
+        const int words = step / 64, bits = step % 64;
+        std::vector<std::uint64_t> old(num_words_);
+        const auto word = [&](int i) { return i >= 0 && i < num_words_ ? old[i] : 0; };
+        for (int y = 0; y < size_; ++y) {
+            std::copy_n(row(y), num_words_, old.begin());
+            for (int i = 0; i < num_words_; ++i) {
+                const int low = i - words, high = i + words;
+                std::uint64_t moved = word(low) << bits | word(high) >> bits;
+                if (bits > 0) moved |= word(low - 1) >> (64 - bits) | word(high + 1) << (64 - bits);
+                row(y)[i] |= moved;
+            }
+        }
+    }
+
+    void heighten(int step) {
+        const std::vector<std::uint64_t> old = words_;
+        const auto unite = [&](int y, int from) {
+            if (from < 0 || from >= size_) return;
+            const std::uint64_t* source = old.data() + static_cast<std::size_t>(from) * num_words_;
+            for (int i = 0; i < num_words_; ++i) row(y)[i] |= source[i];
+        };
+        for (int y = 0; y < size_; ++y) {
+            unite(y, y - step);
+            unite(y, y + step);
+        }
+    }
+
+    int size_, num_words_;
+    std::vector<std::uint64_t> words_;
+};
 
 }  // namespace
 
@@ -118,11 +154,14 @@ Tensor alpha_of(const Tensor& frame) {
 
 std::vector<std::uint8_t> silhouette_columns(const Tensor& alpha, int resolution, int dilation_px) {
     const int size = static_cast<int>(alpha.shape()[0]);
-    std::vector<std::uint8_t> silhouette(static_cast<std::size_t>(size) * size);
-    std::transform(alpha.data(), alpha.data() + silhouette.size(), silhouette.begin(),
-                   [](float a) { return a > 0.5f; });
-    const int reach = std::min(dilation_px, size);
-    silhouette = dilate(dilate(silhouette, size, 1, reach), size, size, reach);
+    FlagRows silhouette(size);
+    for (int y = 0; y < size; ++y) {
+        const float* row = alpha.data() + static_cast<std::int64_t>(y) * size;
+        for (int x = 0; x < size; ++x) {
+            if (row[x] > 0.5f) silhouette.set(x, y);
+        }
+    }
+    silhouette.dilate(std::min(dilation_px, size));
 
     // Lattice index i lies at pixel i · S / R; the last one on the frame's edge.
     const int side = resolution + 1;
@@ -131,7 +170,7 @@ std::vector<std::uint8_t> silhouette_columns(const Tensor& alpha, int resolution
     std::vector<std::uint8_t> columns(static_cast<std::size_t>(side) * side);
     std::uint8_t* column = columns.data();
     for (const int y : pixels) {
-        for (const int x : pixels) *column++ = silhouette[static_cast<std::size_t>(y) * size + x];
+        for (const int x : pixels) *column++ = silhouette.is_set(x, y) ? 1 : 0;
     }
     return columns;
 }
