@@ -1,5 +1,6 @@
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cfloat>
 #include <cmath>
 
@@ -7,6 +8,7 @@
 #include "ops/device_algorithms.cuh"
 #include "ops/device_ops.h"
 #include "ops/feature_sampling.h"
+#include "ops/tensor_core.h"
 
 namespace jiff::cuda {
 namespace {
@@ -95,13 +97,54 @@ __global__ void pool_mean(const Key* keys, std::int64_t num_points, std::int64_t
     volume[c * num_voxels + voxel] = static_cast<float>(sum / static_cast<double>(end - first));
 }
 
+constexpr int kDistanceThreads = 128;
+
+// As squared_distance of triangle_tree.h, by all lanes of a warp: one point alone would wait for every node
+// and every triangle in turn. The least of all does not depend on the order.
+__device__ double squared_distance_by_warp(const TreeVector& point, const TreeNode* nodes,
+                                           const TreeTriangle* triangles, int lane) {
+    struct Visit {
+        std::int32_t node;
+        double bound;
+    };
+    Visit stack[64];  // the same in all lanes
+    int height = 0;
+    stack[height++] = {0, 0.0};
+    double best = HUGE_VAL;
+    while (height > 0) {
+        const Visit visit = stack[--height];
+        if (visit.bound >= best) continue;
+        const TreeNode& node = nodes[visit.node];
+        if (node.second_child == 0) {
+            double least = best;
+            for (std::int64_t i = node.begin + lane; i < node.end; i += kLanes)
+                least = min(least, squared_distance(point, triangles[i]));
+            for (int half = kLanes / 2; half > 0; half /= 2)
+                least = min(least, __shfl_xor_sync(~0U, least, half));
+            best = least;
+            continue;
+        }
+        const std::int32_t children[2] = {visit.node + 1, static_cast<std::int32_t>(node.second_child)};
+        const double bound = squared_distance(point, nodes[children[lane % 2]]);
+        const double bounds[2] = {__shfl_sync(~0U, bound, 0), __shfl_sync(~0U, bound, 1)};
+        const int near = bounds[1] < bounds[0] ? 1 : 0;
+        stack[height++] = {children[1 - near], bounds[1 - near]};
+        stack[height++] = {children[near], bounds[near]};
+    }
+    return best;
+}
+
 __global__ void measure_distances(const TreeNode* nodes, const TreeTriangle* triangles, const float* points,
                                   std::int64_t num_points, const std::int64_t* count, float scale,
                                   float* distances) {
-    const std::int64_t i = global_thread();
-    if (i >= (count ? *count : num_points)) return;
-    const TreeVector point{{points[3 * i], points[3 * i + 1], points[3 * i + 2]}};
-    distances[i] = static_cast<float>(sqrt(squared_distance(point, nodes, triangles))) * scale;
+    const std::int64_t num = count ? *count : num_points;
+    const int lane = static_cast<int>(threadIdx.x) % kLanes;
+    const std::int64_t num_warps = std::int64_t{gridDim.x} * blockDim.x / kLanes;
+    for (std::int64_t i = global_thread() / kLanes; i < num; i += num_warps) {
+        const TreeVector point{{points[3 * i], points[3 * i + 1], points[3 * i + 2]}};
+        const double squared = squared_distance_by_warp(point, nodes, triangles, lane);
+        if (lane == 0) distances[i] = static_cast<float>(sqrt(squared)) * scale;
+    }
 }
 
 }  // namespace
@@ -145,8 +188,11 @@ DeviceMeshDistance::DeviceMeshDistance(const MeshDistance& mesh, const Stream& s
 
 void DeviceMeshDistance::query(const float* points, std::int64_t num_points, const std::int64_t* count,
                                float scale, float* distances, const Stream& stream) const {
-    launch(measure_distances, grid_over(num_points, 128), stream, nodes_.data(), triangles_.data(), points,
-           num_points, count, scale, distances);
+    // Enough to fill any GPU; how many points there are, only it may know.
+    const std::int64_t num_blocks = std::min<std::int64_t>(
+        1024, (num_points + kDistanceThreads / kLanes - 1) / (kDistanceThreads / kLanes));
+    launch(measure_distances, {num_blocks, kDistanceThreads}, stream, nodes_.data(), triangles_.data(),
+           points, num_points, count, scale, distances);
 }
 
 }  // namespace jiff::cuda

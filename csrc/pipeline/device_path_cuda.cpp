@@ -123,13 +123,16 @@ class DevicePhoto : public PhotoFunctions {
         surface_ = extract_on_device(options, progress);
         if (only_largest) surface_ = cuda::largest_component(std::move(surface_), stream_);
         const std::int64_t num_vertices = surface_.num_vertices, num_faces = surface_.num_faces;
-        ExtractedMesh mesh{Points(num_vertices), Triangles(num_faces), surface_.num_queries_asked,
-                           surface_.num_queries_ideal};
+        ExtractedMesh mesh;
+        mesh.num_queries_asked = surface_.num_queries_asked;
+        mesh.num_queries_ideal = surface_.num_queries_ideal;
         if (num_faces == 0) return mesh;
         view_ = cuda::view_vertices(surface_, options.resolution, stream_);
         cuda::Buffer<float> vertices(3 * num_vertices, stream_);
         cuda::Buffer<std::int32_t> faces(3 * num_faces, stream_);
         cuda::world_mesh(surface_, view_.data(), size_m, vertices.data(), faces.data(), stream_);
+        mesh.vertices.resize(num_vertices);  // while the GPU works
+        mesh.faces.resize(num_faces);
         vertices.to_host(mesh.vertices.data()->data(), 3 * num_vertices);
         faces.to_host(mesh.faces.data()->data(), 3 * num_faces);
         return mesh;
@@ -144,7 +147,7 @@ class DevicePhoto : public PhotoFunctions {
             color_some(view_.data() + 3 * begin, num, pixels, frame_px, colors.data() + 3 * begin);
             report(progress, "colorize", static_cast<float>(begin + num) / static_cast<float>(num_vertices));
         }
-        std::vector<std::array<float, 3>> result(num_vertices);
+        std::vector<std::array<float, 3>> result(num_vertices);  // while the GPU works
         if (num_vertices > 0) colors.to_host(result.data()->data(), 3 * num_vertices);
         return result;
     }

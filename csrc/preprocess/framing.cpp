@@ -37,7 +37,7 @@ class FlagRows {
   public:
     explicit FlagRows(int size) : size_(size), num_words_((size + 63) / 64), words_(num_words_ * size, 0) {}
 
-    void set(int x, int y) { row(y)[x / 64] |= std::uint64_t{1} << x % 64; }
+    void set(int x, int y, bool flag) { row(y)[x / 64] |= std::uint64_t{flag} << x % 64; }
     bool is_set(int x, int y) const { return (row(y)[x / 64] >> x % 64 & 1) != 0; }
 
     // Sets each pixel within `reach` of one that is set, along rows and along columns.
@@ -157,9 +157,7 @@ std::vector<std::uint8_t> silhouette_columns(const Tensor& alpha, int resolution
     FlagRows silhouette(size);
     for (int y = 0; y < size; ++y) {
         const float* row = alpha.data() + static_cast<std::int64_t>(y) * size;
-        for (int x = 0; x < size; ++x) {
-            if (row[x] > 0.5f) silhouette.set(x, y);
-        }
+        for (int x = 0; x < size; ++x) silhouette.set(x, y, row[x] > 0.5f);
     }
     silhouette.dilate(std::min(dilation_px, size));
 
