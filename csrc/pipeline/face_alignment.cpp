@@ -141,6 +141,13 @@ struct NormalEquations {
         }
     }
 
+    void add(const NormalEquations& other) {
+        for (int i = 0; i < 7; ++i) {
+            for (int j = i; j < 7; ++j) matrix[i][j] += other.matrix[i][j];
+            right[i] += other.right[i];
+        }
+    }
+
     Unknowns solve() const {
         auto a = matrix;
         for (int i = 0; i < 7; ++i) {
@@ -285,35 +292,37 @@ class Aligner {
                          distances.end());
         const double furthest = distances[last];
 
-        std::vector<Vector> points;
-        Vector center{};
-        for (const Vector& vertex : model_) {
-            points.push_back(placed(now, vertex));
-            for (int axis = 0; axis < 3; ++axis)
-                center[axis] += points.back()[axis] / static_cast<double>(model_.size());
-        }
+        const Vector center = placed(now, middle_);
         // All places in the photo together weigh weights.image times as much as all pairs together, and all
         // depths around their mean weights.pose times.
         const double pairs_each = static_cast<double>(last + 1) / static_cast<double>(model_.size());
         const double anchor = weights.image * pairs_each;
         const double depth_anchor = weights.pose * pairs_each;
         const double start_depth = placed(start, middle_)[2];
-        NormalEquations equations;
-        for (std::size_t i = 0; i < points.size(); ++i) {
-            const Vector p = points[i] - center;
+        const auto add_vertex = [&](NormalEquations& equations, std::int64_t i) {
+            const Vector point = placed(now, model_[i]), p = point - center;
             const Vector q = {p[0] / kLength, p[1] / kLength, p[2] / kLength};
             const auto& partner = matches.partners[i];
             if (partner.index >= 0 && partner.distance <= furthest) {
                 const Vector& n = surface_normals_[partner.index];
                 const Vector lever = cross(q, n);
-                const double gap = dot(n, surface_[partner.index] - points[i]);
+                const double gap = dot(n, surface_[partner.index] - point);
                 equations.add({lever[0], lever[1], lever[2], n[0], n[1], n[2], dot(q, n)}, gap, 1.0);
             }
-            const Vector back = placed(start, model_[i]) - points[i];
+            const Vector back = placed(start, model_[i]) - point;
             equations.add({0, q[2], -q[1], 1, 0, 0, q[0]}, back[0], anchor);
             equations.add({-q[2], 0, q[0], 0, 1, 0, q[1]}, back[1], anchor);
             equations.add({q[1], -q[0], 0, 0, 0, 0, q[2]}, back[2] - (start_depth - center[2]), depth_anchor);
-        }
+        };
+        // Chunk by chunk, so that the sums do not depend on the number of threads.
+        const auto num = static_cast<std::int64_t>(model_.size());
+        std::vector<NormalEquations> chunks((num + kChunk - 1) / kChunk);
+        parallel_for(static_cast<std::int64_t>(chunks.size()), [&](std::int64_t chunk) {
+            for (std::int64_t i = chunk * kChunk; i < std::min(num, (chunk + 1) * kChunk); ++i)
+                add_vertex(chunks[chunk], i);
+        });
+        NormalEquations equations;
+        for (const NormalEquations& chunk : chunks) equations.add(chunk);
         for (int i = 0; i < 7; ++i) equations.matrix[i][i] += kDamping * static_cast<double>(last + 1);
         const Unknowns x = equations.solve();
 
