@@ -121,18 +121,26 @@ class DevicePhoto : public PhotoFunctions {
     ExtractedMesh extract_in_world(const ExtractionOptions& options, bool only_largest, double size_m,
                                    const ProgressCallback& progress) override {
         surface_ = extract_on_device(options, progress);
+        ExtractedMesh mesh;
+        const auto resize = [&mesh, this](std::int64_t num_vertices, std::int64_t num_faces) {
+            mesh.vertices.resize(num_vertices);
+            mesh.faces.resize(num_faces);
+            colors_.resize(num_vertices);
+        };
+        // Fresh memory takes the host milliseconds when it is first touched: beside what the GPU does.
+        std::future<void> room =
+            std::async(std::launch::async, resize, surface_.num_vertices, surface_.num_faces);
         if (only_largest) surface_ = cuda::largest_component(std::move(surface_), stream_);
         const std::int64_t num_vertices = surface_.num_vertices, num_faces = surface_.num_faces;
-        ExtractedMesh mesh;
         mesh.num_queries_asked = surface_.num_queries_asked;
         mesh.num_queries_ideal = surface_.num_queries_ideal;
-        if (num_faces == 0) return mesh;
-        view_ = cuda::view_vertices(surface_, options.resolution, stream_);
         cuda::Buffer<float> vertices(3 * num_vertices, stream_);
         cuda::Buffer<std::int32_t> faces(3 * num_faces, stream_);
+        view_ = cuda::view_vertices(surface_, options.resolution, stream_);
         cuda::world_mesh(surface_, view_.data(), size_m, vertices.data(), faces.data(), stream_);
-        mesh.vertices.resize(num_vertices);  // while the GPU works
-        mesh.faces.resize(num_faces);
+        room.get();
+        resize(num_vertices, num_faces);
+        if (num_faces == 0) return mesh;
         vertices.to_host(mesh.vertices.data()->data(), 3 * num_vertices);
         faces.to_host(mesh.faces.data()->data(), 3 * num_faces);
         return mesh;
@@ -147,9 +155,8 @@ class DevicePhoto : public PhotoFunctions {
             color_some(view_.data() + 3 * begin, num, pixels, frame_px, colors.data() + 3 * begin);
             report(progress, "colorize", static_cast<float>(begin + num) / static_cast<float>(num_vertices));
         }
-        std::vector<std::array<float, 3>> result(num_vertices);  // while the GPU works
-        if (num_vertices > 0) colors.to_host(result.data()->data(), 3 * num_vertices);
-        return result;
+        if (num_vertices > 0) colors.to_host(colors_.data()->data(), 3 * num_vertices);
+        return std::move(colors_);
     }
 
     std::shared_ptr<const MeshOnDevice> mesh_on_device(
@@ -354,6 +361,7 @@ class DevicePhoto : public PhotoFunctions {
     std::optional<cuda::DeviceVolume> face_shape_, face_color_;
     cuda::DeviceSurface surface_;                                // that is coloured
     cuda::Buffer<float> view_;                                   // its vertices
+    std::vector<std::array<float, 3>> colors_;                   // room for them
     std::map<std::string, std::shared_future<GpuTensor>> maps_;  // perhaps still under way: they go first
 };
 
