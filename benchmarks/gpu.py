@@ -253,8 +253,7 @@ class Benchmark:
         )
         reconstruct = jiffsdk.Reconstructor(bundle, options, device="cuda")
         photo = ROOT / "examples" / "held_out_render.png"
-        # Hidden colours are smoothed on the host, for pictures more than for video.
-        asked = jiffsdk.ReconstructionOptions(resolution=resolution, face=face, hidden_colors="network")
+        asked = jiffsdk.ReconstructionOptions(resolution=resolution, face=face)
         num_warm_up = 0 if self.is_dry else 3  # captures and specialises what the engine runs
         runs = [reconstruct(photo, options=asked) for _ in range(num_warm_up + self.repeats)][num_warm_up:]
         stages = {}

@@ -34,7 +34,7 @@ cmake --build "$folder/build" 2>&1 | tee "$folder/build.log" | grep -E "error|wa
 
 export PYTHONPATH=$folder/package:export:tests:.
 tests=(tests/test_cuda_device.py tests/test_cuda_heads.py tests/test_cuda_ops.py tests/test_cuda_surface.py
-  tests/test_cuda_pipeline.py tests/test_cuda_warpgroup_plan.py)
+  tests/test_cuda_pipeline.py tests/test_cuda_warpgroup_plan.py tests/test_ops_hidden_colors.py)
 pytest=("$python" -m pytest -q -p no:cacheprovider -o "pythonpath=$folder/package export tests .")
 
 step "tests against the CPU"

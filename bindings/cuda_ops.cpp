@@ -4,12 +4,14 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
 #include "arrays.h"
 #include "bindings.h"
 #include "core/cuda.h"
+#include "ops/device_hidden_colors.h"
 #include "ops/device_ops.h"
 #include "preprocess/device_warp.h"
 
@@ -91,6 +93,52 @@ std::vector<float> mesh_distances(const py::array& vertices, const py::array& fa
     return distances.to_host();
 }
 
+// A mesh copied to the GPU.
+struct CopiedMesh {
+    CopiedMesh(const py::array& given_vertices, const py::array& given_faces, const cuda::Stream& stream)
+        : host_vertices(checked_array<float>(given_vertices, {-1, 3}, "vertices")),
+          host_faces(checked_array<std::int32_t>(given_faces, {-1, 3}, "faces")),
+          vertices(host_vertices.data(), host_vertices.size(), stream),
+          faces(host_faces.data(), host_faces.size(), stream) {}
+
+    cuda::DeviceMeshView view() const {
+        return {vertices.data(), host_vertices.shape(0), faces.data(), host_faces.shape(0)};
+    }
+
+    py::array_t<float> host_vertices;
+    py::array_t<std::int32_t> host_faces;
+    cuda::Buffer<float> vertices;
+    cuda::Buffer<std::int32_t> faces;
+};
+
+py::array_t<bool> find_seen(const py::array& vertices, const py::array& faces, double pixel,
+                            double least_facing) {
+    const cuda::Stream stream;
+    const CopiedMesh mesh(vertices, faces, stream);
+    const cuda::MeshExtent extent = cuda::extent_of(mesh.view(), stream);
+    const auto seen = cuda::seen_vertices(mesh.view(), extent, pixel, least_facing, stream).to_host();
+    py::array_t<bool> found(static_cast<py::ssize_t>(seen.size()));
+    std::copy(seen.begin(), seen.end(), found.mutable_data());
+    return found;
+}
+
+FloatArray smooth_hidden(const py::array& vertices, const py::array& faces, const py::array& seen,
+                         double length, const py::array& colors) {
+    const cuda::Stream stream;
+    const CopiedMesh mesh(vertices, faces, stream);
+    const std::int64_t num_vertices = mesh.view().num_vertices;
+    const auto flags = checked_array<bool>(seen, {num_vertices}, "seen");
+    const auto given = checked_array<float>(colors, {num_vertices, 3}, "colors");
+    const std::vector<std::uint8_t> is_seen(flags.data(), flags.data() + num_vertices);
+    const cuda::Buffer<std::uint8_t> device_seen(is_seen, stream);
+    cuda::Buffer<float> result(given.data(), given.size(), stream);
+    const cuda::MeshExtent extent = cuda::extent_of(mesh.view(), stream);
+    cuda::smooth_hidden_colors(mesh.view(), extent, device_seen.data(), length, result.data(), stream);
+    FloatArray smoothed({num_vertices, std::int64_t{3}});
+    fetch(smoothed, result, stream);
+    return smoothed;
+}
+
 FloatArray warp(const py::array& image, const std::array<double, 4>& box, int width_px, int height_px) {
     const auto pixels = checked_array<std::uint8_t>(image, {-1, -1, -1}, "image");
     FloatArray values({pixels.shape(2), py::ssize_t{height_px}, py::ssize_t{width_px}});
@@ -115,6 +163,10 @@ void bind_cuda_ops(py::module_& module) {
                "The largest code of each point's voxel (N, C), and the mean code of each voxel (C, V).");
     module.def("cuda_mesh_distances", &mesh_distances, py::arg("vertices"), py::arg("faces"),
                py::arg("points"));
+    module.def("cuda_seen_vertices", &find_seen, py::arg("vertices"), py::arg("faces"), py::arg("pixel"),
+               py::arg("least_facing"));
+    module.def("cuda_smooth_hidden_colors", &smooth_hidden, py::arg("vertices"), py::arg("faces"),
+               py::arg("seen"), py::arg("length"), py::arg("colors"));
     module.def("cuda_warp_image", &warp, py::arg("image"), py::arg("box"), py::arg("width_px"),
                py::arg("height_px"));
 }

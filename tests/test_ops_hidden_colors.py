@@ -1,4 +1,4 @@
-"""Colours of what the camera does not see, against the reference."""
+"""Colours of what the camera does not see, against the reference: on the CPU and on the GPU."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 import trimesh
 from numpy.typing import NDArray
 
+from gpu import needs_gpu
 from jiffsdk import _core
 from reference import hidden_colors as reference
 from thread_counts import outputs_by_threads
@@ -40,6 +41,20 @@ def figure() -> trimesh.Trimesh:
 MESHES = {"ball": ball, "two balls": two_balls, "figure": figure}
 
 
+@pytest.fixture(params=["", pytest.param("cuda_", marks=needs_gpu)], ids=["cpu", "gpu"])
+def twin(request: pytest.FixtureRequest) -> str:
+    """What the names of the operators begin with."""
+    return str(request.param)
+
+
+def see(twin: str, *arguments: object) -> NDArray[np.bool_]:
+    return getattr(_core, twin + "seen_vertices")(*arguments)
+
+
+def smooth(twin: str, *arguments: object) -> NDArray[np.float32]:
+    return getattr(_core, twin + "smooth_hidden_colors")(*arguments)
+
+
 def arrays(mesh: trimesh.Trimesh) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     # An odd angle: no triangle is seen from its edge and no vertex lies on a pixel's border.
     turned = mesh.copy()
@@ -50,26 +65,28 @@ def arrays(mesh: trimesh.Trimesh) -> tuple[NDArray[np.float32], NDArray[np.int32
 @pytest.mark.parametrize("name", MESHES)
 @pytest.mark.parametrize("pixel", [0.004, 0.017])
 @pytest.mark.parametrize("least_facing", [0.0, 0.25])
-def test_what_is_seen_is_what_the_reference_sees(name: str, pixel: float, least_facing: float) -> None:
+def test_what_is_seen_is_what_the_reference_sees(
+    twin: str, name: str, pixel: float, least_facing: float
+) -> None:
     vertices, faces = arrays(MESHES[name]())
-    seen = _core.seen_vertices(vertices, faces, pixel, least_facing)
+    seen = see(twin, vertices, faces, pixel, least_facing)
     assert 0.1 < seen.mean() < 0.6
     assert np.array_equal(seen, reference.seen_vertices(vertices, faces, pixel, least_facing))
 
 
-def test_a_ball_shows_the_half_that_faces_the_camera() -> None:
+def test_a_ball_shows_the_half_that_faces_the_camera(twin: str) -> None:
     mesh = ball()
     vertices, faces = mesh.vertices.astype(np.float32), mesh.faces.astype(np.int32)
     facing = vertices[:, 2] / 0.1
     for least in (0.05, 0.5, 0.9):
-        seen = _core.seen_vertices(vertices, faces, 0.002, least)
+        seen = see(twin, vertices, faces, 0.002, least)
         assert seen[facing > least + 0.02].all() and not seen[facing < least - 0.02].any()
 
 
-def test_what_stands_before_another_hides_it() -> None:
+def test_what_stands_before_another_hides_it(twin: str) -> None:
     mesh = two_balls()
     vertices, faces = mesh.vertices.astype(np.float32), mesh.faces.astype(np.int32)
-    seen = _core.seen_vertices(vertices, faces, 0.002, 0.1)
+    seen = see(twin, vertices, faces, 0.002, 0.1)
     large = np.arange(len(vertices)) < len(ball().vertices)
     off = np.linalg.norm(vertices[:, :2] - [-0.05, 0.01], axis=1)
     front = large & (vertices[:, 2] > 0.02)
@@ -79,52 +96,51 @@ def test_what_stands_before_another_hides_it() -> None:
 
 @pytest.mark.parametrize("name", MESHES)
 @pytest.mark.parametrize("length", [0.002, 0.02, 0.2])
-def test_colours_are_the_references(name: str, length: float) -> None:
-    """Noise, and a stripe along the line of sight as networks make them. Seen: 0.009 in the mean, 0.03 where
-    triangles are of all sizes and the length is as large as the mesh."""
+def test_colours_are_the_references(twin: str, name: str, length: float) -> None:
+    """Noise, and a stripe along the line of sight as networks make them. Seen: 0.0018 in the mean, 0.009."""
     vertices, faces = arrays(MESHES[name]())
-    seen = _core.seen_vertices(vertices, faces, 0.004, 0.25)
+    seen = see(twin, vertices, faces, 0.004, 0.25)
     rng = np.random.default_rng(0)
     colors = rng.random((len(vertices), 3), np.float32)
     colors[np.abs(vertices[:, 0]) < 0.02] = (0.9, 0.1, 0.1)
-    found = _core.smooth_hidden_colors(vertices, faces, seen, length, colors)
+    found = smooth(twin, vertices, faces, seen, length, colors)
     expected = reference.smooth_hidden_colors(vertices, faces, seen, length, colors)
     assert np.array_equal(found[seen], colors[seen])
     error = np.abs(found - expected)[~seen]
-    assert error.mean() < 0.04 and error.max() < 0.12
-    assert error.mean() < 0.15 * np.abs(expected - colors)[~seen].mean()
+    assert error.mean() < 0.004 and error.max() < 0.02
 
 
-def test_one_colour_stays_what_it_is() -> None:
+def test_one_colour_stays_what_it_is(twin: str) -> None:
     vertices, faces = arrays(figure())
     colors = np.full((len(vertices), 3), (0.2, 0.5, 0.7), np.float32)
-    seen = _core.seen_vertices(vertices, faces, 0.004, 0.25)
-    found = _core.smooth_hidden_colors(vertices, faces, seen, 0.05, colors)
+    seen = see(twin, vertices, faces, 0.004, 0.25)
+    found = smooth(twin, vertices, faces, seen, 0.05, colors)
     assert np.abs(found - colors).max() < 1e-5
 
 
-def test_colours_stay_between_those_that_are_there() -> None:
+def test_colours_stay_between_those_that_are_there(twin: str) -> None:
     vertices, faces = arrays(two_balls())
     colors = np.random.default_rng(1).random((len(vertices), 3), np.float32) * 0.5 + 0.25
-    found = _core.smooth_hidden_colors(vertices, faces, np.zeros(len(vertices), bool), 0.05, colors)
-    assert found.min() >= colors.min() and found.max() <= colors.max()
+    found = smooth(twin, vertices, faces, np.zeros(len(vertices), bool), 0.05, colors)
+    room = 0.01  # Chebyshev's steps pass what they go to by as much as they are wrong
+    assert found.min() >= colors.min() - room and found.max() <= colors.max() + room
 
 
-def test_nothing_hidden_and_nothing_there_are_no_errors() -> None:
+def test_nothing_hidden_and_nothing_there_are_no_errors(twin: str) -> None:
     vertices, faces = arrays(ball())
     colors = np.random.default_rng(1).random((len(vertices), 3), np.float32)
     everything = np.ones(len(vertices), bool)
-    assert np.array_equal(_core.smooth_hidden_colors(vertices, faces, everything, 0.05, colors), colors)
+    assert np.array_equal(smooth(twin, vertices, faces, everything, 0.05, colors), colors)
     none = np.zeros((0, 3), np.float32)
     no_faces = np.zeros((0, 3), np.int32)
-    assert _core.seen_vertices(none, no_faces, 0.1, 0.0).shape == (0,)
-    assert _core.smooth_hidden_colors(none, no_faces, np.zeros(0, bool), 0.1, none).shape == (0, 3)
+    assert see(twin, none, no_faces, 0.1, 0.0).shape == (0,)
+    assert smooth(twin, none, no_faces, np.zeros(0, bool), 0.1, none).shape == (0, 3)
     # Vertices of no triangle, and triangles without a size, have nowhere to take colours from.
     points = np.zeros((4, 3), np.float32)
     flat = np.array([[0, 1, 2]], np.int32)
     for some in (no_faces, flat):
         hidden = np.zeros(4, bool)
-        assert np.array_equal(_core.smooth_hidden_colors(points, some, hidden, 0.1, colors[:4]), colors[:4])
+        assert np.array_equal(smooth(twin, points, some, hidden, 0.1, colors[:4]), colors[:4])
 
 
 def test_what_cannot_be_used_is_refused_by_name() -> None:

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/cuda.h"
+#include "ops/device_hidden_colors.h"
 #include "ops/device_ops.h"
 #include "ops/device_surface.h"
 #include "ops/finite.h"
@@ -17,6 +18,7 @@
 #include "pipeline/device_functions.h"
 #include "pipeline/device_path.h"
 #include "pipeline/mesh_on_device.h"
+#include "pipeline/vertex_colors.h"
 #include "preprocess/device_framing.h"
 #include "preprocess/device_warp.h"
 
@@ -61,12 +63,14 @@ struct DevicePath::State {
     std::map<std::string, cuda::HeadQuery> heads;
     std::map<std::string, std::vector<std::string>> maps_of_head;
     bool has_fine = false;
+    bool is_exact = false;  // answers as the CPU does, for checks
 };
 
 DevicePath::DevicePath(const Bundle& bundle, const std::string& precision)
     : state_(std::make_unique<State>()) {
     const cuda::Precision computed_in = cuda::precision_named(precision);
     State& s = *state_;
+    s.is_exact = computed_in == cuda::Precision::kFloat32;
     const auto add = [&](const std::string& name, const auto& config, const std::vector<std::string>& maps,
                          auto... num_layers) {
         s.heads.emplace(name, cuda::HeadQuery(config, computed_in, s.stream, num_layers...));
@@ -156,7 +160,7 @@ class DevicePhoto : public PhotoFunctions {
         const auto resize = [&mesh, this](std::int64_t num_vertices, std::int64_t num_faces) {
             mesh.vertices.resize(num_vertices);
             mesh.faces.resize(num_faces);
-            colors_.resize(num_vertices);
+            room_.resize(num_vertices);
         };
         // Fresh memory takes the host milliseconds when it is first touched: beside what the GPU does.
         std::future<void> room =
@@ -165,33 +169,43 @@ class DevicePhoto : public PhotoFunctions {
         const std::int64_t num_vertices = surface_.num_vertices, num_faces = surface_.num_faces;
         mesh.num_queries_asked = surface_.num_queries_asked;
         mesh.num_queries_ideal = surface_.num_queries_ideal;
-        cuda::Buffer<float> vertices(3 * num_vertices, stream_);
-        cuda::Buffer<std::int32_t> faces(3 * num_faces, stream_);
+        vertices_ = cuda::Buffer<float>(3 * num_vertices, stream_);
+        faces_ = cuda::Buffer<std::int32_t>(3 * num_faces, stream_);
         view_ = cuda::view_vertices(surface_, options.resolution, stream_);
-        cuda::world_mesh(surface_, view_.data(), size_m, vertices.data(), faces.data(), stream_);
+        cuda::world_mesh(surface_, view_.data(), size_m, vertices_.data(), faces_.data(), stream_);
         room.get();
         resize(num_vertices, num_faces);
         if (num_faces == 0) return mesh;
-        vertices.to_host(mesh.vertices.data()->data(), 3 * num_vertices);
-        faces.to_host(mesh.faces.data()->data(), 3 * num_faces);
+        vertices_.to_host(mesh.vertices.data()->data(), 3 * num_vertices);
+        faces_.to_host(mesh.faces.data()->data(), 3 * num_faces);
         return mesh;
     }
 
     std::vector<std::array<float, 3>> colorize(int frame_px, const ProgressCallback& progress) override {
         const std::int64_t num_vertices = surface_.num_vertices;
         const float* pixels = frame(frame_px);
-        cuda::Buffer<float> colors(3 * num_vertices, stream_);
+        colors_ = cuda::Buffer<float>(3 * num_vertices, stream_);
         for (std::int64_t begin = 0; begin < num_vertices; begin += kColorChunk) {
             const std::int64_t num = std::min(kColorChunk, num_vertices - begin);
-            color_some(view_.data() + 3 * begin, num, pixels, frame_px, colors.data() + 3 * begin);
+            color_some(view_.data() + 3 * begin, num, pixels, frame_px, colors_.data() + 3 * begin);
             report(progress, "colorize", static_cast<float>(begin + num) / static_cast<float>(num_vertices));
         }
-        if (num_vertices > 0) colors.to_host(colors_.data()->data(), 3 * num_vertices);
-        return std::move(colors_);
+        if (num_vertices > 0) colors_.to_host(room_.data()->data(), 3 * num_vertices);
+        return std::move(room_);
+    }
+
+    void smooth_hidden_colors(Mesh& mesh, double cell_m) override {
+        if (path_.is_exact) return PhotoFunctions::smooth_hidden_colors(mesh, cell_m);
+        const cuda::DeviceMeshView view{vertices_.data(), surface_.num_vertices, faces_.data(),
+                                        surface_.num_faces};
+        const cuda::MeshExtent extent = cuda::extent_of(view, stream_);
+        const auto seen = cuda::seen_vertices(view, extent, cell_m, kLeastFacing, stream_);
+        cuda::smooth_hidden_colors(view, extent, seen.data(), kHiddenDetailM, colors_.data(), stream_);
+        colors_.to_host(mesh.colors.data()->data(), 3 * mesh.colors.size());
     }
 
     std::shared_ptr<const MeshOnDevice> mesh_on_device(
-        double size_m, const std::vector<std::array<float, 3>>& colors) override {
+        const std::vector<std::array<float, 3>>& colors) override {
         auto mesh = std::make_shared<MeshOnDevice>();
         mesh->num_vertices = surface_.num_vertices;
         mesh->num_faces = surface_.num_faces;
@@ -199,7 +213,10 @@ class DevicePhoto : public PhotoFunctions {
         mesh->faces = cuda::Buffer<std::int32_t>(3 * surface_.num_faces, mesh->stream);
         mesh->colors = cuda::Buffer<float>(3 * surface_.num_vertices, mesh->stream);
         mesh->stream.synchronize();  // the memory is there for other streams
-        cuda::world_mesh(surface_, view_.data(), size_m, mesh->vertices.data(), mesh->faces.data(), stream_);
+        cuda::copy_on_device(mesh->vertices.data(), vertices_.data(), vertices_.size() * sizeof(float),
+                             stream_);
+        cuda::copy_on_device(mesh->faces.data(), faces_.data(), faces_.size() * sizeof(std::int32_t),
+                             stream_);
         cuda::copy_to_device(mesh->colors.data(), colors.data(), colors.size() * sizeof(colors[0]), stream_);
         stream_.synchronize();
         return mesh;
@@ -384,9 +401,11 @@ class DevicePhoto : public PhotoFunctions {
     float cm_per_unit_ = 0.0f;
     std::optional<cuda::DeviceMeshDistance> face_mesh_;  // where the face's share falls with the distance
     std::optional<cuda::DeviceVolume> face_shape_, face_color_;
-    cuda::DeviceSurface surface_;                                // that is coloured
-    cuda::Buffer<float> view_;                                   // its vertices
-    std::vector<std::array<float, 3>> colors_;                   // room for them
+    // What is coloured, in the lattice, the view and the world.
+    cuda::DeviceSurface surface_;
+    cuda::Buffer<float> view_, vertices_, colors_;
+    cuda::Buffer<std::int32_t> faces_;
+    std::vector<std::array<float, 3>> room_;                     // on the host, for the colours
     std::map<std::string, std::shared_future<GpuTensor>> maps_;  // perhaps still under way: they go first
 };
 

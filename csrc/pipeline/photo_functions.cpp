@@ -18,6 +18,10 @@ const Tensor& PhotoFunctions::host_frame(int frame_px) {
         .first->second;
 }
 
+void PhotoFunctions::smooth_hidden_colors(Mesh& mesh, double cell_m) {
+    jiff::smooth_hidden_colors(mesh, cell_m);
+}
+
 NamedTensors PhotoFunctions::encode_on_host(const LoadedGraph& encoder, int frame_px) {
     const Shape& image = encoder.spec().inputs.at("image");
     const Tensor input = encoder_input(host_frame(frame_px), image[1], image[2]);

@@ -71,9 +71,12 @@ class PhotoFunctions {
     // is made for.
     virtual std::vector<std::array<float, 3>> colorize(int frame_px, const ProgressCallback& progress) = 0;
 
+    // Smooths `mesh`, which is that surface with these colours, as jiff::smooth_hidden_colors.
+    virtual void smooth_hidden_colors(Mesh& mesh, double cell_m);
+
     // That surface, with `colors`, where it is in the GPU's memory; else null.
     virtual std::shared_ptr<const MeshOnDevice> mesh_on_device(
-        double /*size_m*/, const std::vector<std::array<float, 3>>& /*colors*/) {
+        const std::vector<std::array<float, 3>>& /*colors*/) {
         return nullptr;
     }
 

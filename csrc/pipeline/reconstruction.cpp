@@ -240,11 +240,10 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
     result.mesh.colors = functions->colorize(color_px, stages.inner());
     if (options.smooth_hidden_colors) {
         stages.start("smooth_hidden_colors", 1.0f);
-        smooth_hidden_colors(result.mesh, result.size_m / options.resolution);
+        functions->smooth_hidden_colors(result.mesh, result.size_m / options.resolution);
     }
 
-    if (options.keep_on_device)
-        result.mesh_on_device = functions->mesh_on_device(result.size_m, result.mesh.colors);
+    if (options.keep_on_device) result.mesh_on_device = functions->mesh_on_device(result.mesh.colors);
 
     result.mask = std::move(person.values);
     stages.finish();

@@ -13,11 +13,6 @@ namespace {
 
 constexpr std::size_t kChunk = 8192;  // vertices at once: a head's activations are kept for all of them
 
-// Longer ones suit clothes, shorter ones hair (docs/accuracy.md).
-constexpr double kHiddenDetailM = 0.03;
-// Colours of steeper slopes are streaks along the line of sight.
-constexpr double kLeastFacing = 0.25;
-
 }  // namespace
 
 PointFunction with_pixels(PointFunction head, std::int64_t num_outputs, const Tensor& frame) {

@@ -20,6 +20,12 @@ PointFunction with_pixels(PointFunction head, std::int64_t num_outputs, const Te
 std::vector<std::array<float, 3>> colorize_vertices(const PointFunction& color, const Points& view,
                                                     const ProgressCallback& progress = {});
 
+// Details of hidden colours below this are taken out. Longer ones suit clothes, shorter ones hair
+// (docs/accuracy.md).
+inline constexpr double kHiddenDetailM = 0.03;
+// Colours of steeper slopes are hidden as well: they are streaks along the line of sight.
+inline constexpr double kLeastFacing = 0.25;
+
 // Of what the camera does not see details are taken out (ops/hidden_colors.h); `cell_m` is the lattice's.
 void smooth_hidden_colors(Mesh& mesh, double cell_m);
 

@@ -129,6 +129,11 @@ inline unsigned __float_as_uint(float value) {
     std::memcpy(&bits, &value, sizeof bits);
     return bits;
 }
+inline long long __double_as_longlong(double value) {
+    long long bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
 inline void __threadfence() {}
 
 // ---- What the host calls ----------------------------------------------------------------------------------
