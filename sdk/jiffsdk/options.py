@@ -54,7 +54,7 @@ class ReconstructionOptions:
     hidden_colors : str
         Colours of what the camera does not see. ``"smooth"``: the networks' own without details, which are
         those of the side that it sees: the face again on the back of the head, streaks along the line of
-        sight. Takes 0.3 microseconds a vertex. ``"network"``: as the networks give them.
+        sight. Takes 0.4 microseconds a vertex on two cores. ``"network"``: as the networks give them.
     keep_on_device : bool
         Also leave the mesh on the GPU that made it, in `Reconstruction.device_mesh`. Only with
         ``Reconstructor(device="cuda")``.
