@@ -22,6 +22,16 @@ _INTERFACE = "jiff.json"
 _WARM_UP_RUNS = 3
 """Before a capture: torch specialises a module in its first runs."""
 
+_CAPTURES = threading.Lock()
+"""One at a time: a capture begins with a wait for the whole GPU, which another would not survive."""
+
+
+def _on_gpu(array: Tensor) -> torch.Tensor:
+    """An array of the GPU as torch's, by its interface: nothing is copied."""
+    if hasattr(array, "__cuda_array_interface__"):
+        return torch.as_tensor(array, device="cuda")
+    return torch.from_dlpack(array)
+
 
 class _CapturedModule:
     """A module as one CUDA graph: launching its many small kernels one by one takes longer than they do."""
@@ -39,15 +49,40 @@ class _CapturedModule:
         # Other threads may use the GPU meanwhile.
         with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._outputs = [output.float().contiguous() for output in module(*self._inputs)]
+        # What comes from the host or goes there passes through memory that the GPU reads by itself: copies of
+        # other memory wait, each for itself.
+        self._host_inputs: list[torch.Tensor | None] = [None] * len(self._inputs)
+        self._host_outputs: list[torch.Tensor] = []
 
-    def __call__(self, given: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    def run(self, given: Sequence[Tensor]) -> list[torch.Tensor]:
+        """Outputs on the GPU, complete."""
         with self._lock:
-            for mine, value in zip(self._inputs, given, strict=True):
-                mine.copy_(value, non_blocking=True)
-            self._graph.replay()
+            self._replay(given)
             results = [output.clone() for output in self._outputs]
             torch.cuda.current_stream().synchronize()
         return results
+
+    def run_to_host(self, given: Sequence[Tensor]) -> list[Array]:
+        with self._lock:
+            if not self._host_outputs:
+                self._host_outputs = [torch.empty(output.shape, pin_memory=True) for output in self._outputs]
+            self._replay(given)
+            for host, output in zip(self._host_outputs, self._outputs, strict=True):
+                host.copy_(output, non_blocking=True)
+            torch.cuda.current_stream().synchronize()
+            return [host.numpy().copy() for host in self._host_outputs]
+
+    def _replay(self, given: Sequence[Tensor]) -> None:
+        for i, (mine, value) in enumerate(zip(self._inputs, given, strict=True)):
+            if DeviceArray.of(value) is not None:
+                mine.copy_(_on_gpu(value), non_blocking=True)
+                continue
+            host = self._host_inputs[i]
+            if host is None:
+                host = self._host_inputs[i] = torch.empty(mine.shape, pin_memory=True)
+            np.copyto(host.numpy(), value)
+            mine.copy_(host, non_blocking=True)
+        self._graph.replay()
 
 
 class TorchScriptGraph(Graph):
@@ -61,37 +96,31 @@ class TorchScriptGraph(Graph):
             takes_device_arrays=device == "cuda",
         )
         self._module = module
-        self._device = device
         self.is_on_gpu = device == "cuda"
         self._captured: _CapturedModule | None = None
         self._lock = threading.Lock()
 
     def _run(self, arrays: Mapping[str, Tensor]) -> dict[str, Array]:
-        results = self._results(arrays)
-        return {
-            name: result.float().cpu().numpy() for name, result in zip(self.outputs, results, strict=True)
-        }
+        given = [arrays[name] for name in self.inputs]
+        with torch.inference_mode():
+            if self.is_on_gpu:
+                results = self._capture().run_to_host(given)
+            else:
+                tensors = self._module(*(torch.from_numpy(np.ascontiguousarray(array)) for array in given))
+                results = [tensor.float().numpy() for tensor in tensors]
+        return dict(zip(self.outputs, results, strict=True))
 
     def _run_on_gpu(self, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return dict(zip(self.outputs, self._results(arrays), strict=True))
-
-    def _results(self, arrays: Mapping[str, Tensor]) -> Sequence[torch.Tensor]:
         with torch.inference_mode():
-            given = [self._tensor(arrays[name]) for name in self.inputs]
-            if not self.is_on_gpu:
-                results: Sequence[torch.Tensor] = self._module(*given)
-                return results
-            with self._lock:
-                if self._captured is None:
-                    self._captured = _CapturedModule(self._module, list(self.inputs.values()))
-            return self._captured(given)
+            results = self._capture().run([arrays[name] for name in self.inputs])
+        return dict(zip(self.outputs, results, strict=True))
 
-    def _tensor(self, array: Tensor) -> torch.Tensor:
-        if DeviceArray.of(array) is not None:
-            if not hasattr(array, "__cuda_array_interface__"):
-                return torch.from_dlpack(array)
-            return torch.as_tensor(array, device="cuda")  # by the interface: nothing is copied
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+    def _capture(self) -> _CapturedModule:
+        with self._lock:
+            if self._captured is None:
+                with _CAPTURES:
+                    self._captured = _CapturedModule(self._module, list(self.inputs.values()))
+            return self._captured
 
 
 class TorchScriptEngine(Engine):
