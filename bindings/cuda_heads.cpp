@@ -57,19 +57,23 @@ class CudaHead {
         stream_.synchronize();
     }
 
-    FloatArray query(const py::array& points, const std::optional<py::array>& features) {
+    // With a count the device alone is told how many of the points are asked for.
+    FloatArray query(const py::array& points, const std::optional<py::array>& features,
+                     const std::optional<std::int64_t>& count) {
         const auto given = checked_array<float>(points, {-1, 3}, "points");
         const std::int64_t num_points = given.shape(0);
-        FloatArray values({num_points, head_.num_outputs()});
+        FloatArray values({count.value_or(num_points), head_.num_outputs()});
         FloatArray own;
         if (features)
             own = checked_array<float>(*features, {num_points, head_.num_point_features()}, "point_features");
         if (!fold_) throw Error(ErrorCode::kInvalidArgument, "fold maps before a query");
         const cuda::Buffer<float> device_points(given.data(), given.size(), stream_);
         const cuda::Buffer<float> device_own(own.data(), own.size(), stream_);
-        cuda::Buffer<float> device_values(values.size(), stream_);
+        cuda::Buffer<float> device_values(num_points * head_.num_outputs(), stream_);
+        const std::vector<std::int64_t> counts(count ? 1 : 0, count.value_or(0));
+        const cuda::Buffer<std::int64_t> device_count(counts, stream_);
         head_.query(*fold_, volume_ ? &*volume_ : nullptr, features ? device_own.data() : nullptr,
-                    device_points.data(), num_points, nullptr, device_values.data(), stream_);
+                    device_points.data(), num_points, device_count.data(), device_values.data(), stream_);
         cuda::copy_to_host(values.mutable_data(), device_values.data(), values.nbytes(), stream_);
         stream_.synchronize();
         return values;
@@ -252,7 +256,8 @@ void bind_heads(py::module_& module) {
              py::arg("precision") = "fp16")
         .def("fold", &CudaHead::fold, py::arg("maps"))
         .def("set_volume", &CudaHead::set_volume, py::arg("volume"), py::arg("scale"), py::arg("offset"))
-        .def("query", &CudaHead::query, py::arg("points"), py::arg("point_features") = py::none())
+        .def("query", &CudaHead::query, py::arg("points"), py::arg("point_features") = py::none(),
+             py::arg("count") = py::none(), "Answers for the points, or for so many of them, the first.")
         .def("time_query", &CudaHead::time_query, py::arg("points"), py::arg("point_features") = py::none(),
              py::arg("repeats") = 10, "Seconds of one query.")
         .def("time_fold", &CudaHead::time_fold, py::arg("maps"), py::arg("repeats") = 10,

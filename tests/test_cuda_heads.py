@@ -170,6 +170,21 @@ def test_a_point_has_one_result_whatever_its_neighbours(precision: str) -> None:
         assert np.array_equal(head.query(points[begin:end]), values[begin:end], equal_nan=True)
 
 
+@pytest.mark.parametrize("precision", ["fp16", "fp32"])
+def test_how_many_points_are_asked_for_may_be_known_to_the_device_alone(precision: str) -> None:
+    """Tiles are chosen there, for numbers around those where the choice changes."""
+    layers, maps = random_layers([20, 48, 24, 2]), maps_of([(19, 5, 5)])
+    head = _core.CudaHead(layers, precision=precision)
+    head.use_common_kernel()
+    head.fold(maps)
+    processors = _core.cuda_device()["num_multiprocessors"]
+    turns = [tile * (processors - 1) for tile in (16, 32, 64, 128)]
+    points = points_of(turns[-1] + 200)
+    values = head.query(points)
+    for count in (0, 1, len(points), *turns, *(turn + 1 for turn in turns)):
+        assert np.array_equal(head.query(points, count=count), values[:count], equal_nan=True)
+
+
 def test_maps_may_be_folded_again_and_in_other_sizes() -> None:
     layers, points = random_layers([12, 17, 3]), points_of(50)
     head = _core.CudaHead(layers)

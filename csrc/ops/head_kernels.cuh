@@ -39,6 +39,7 @@ struct PointBatch {
     const float* features;  // [num_points, num_features]
     std::int64_t num_points;
     const std::int64_t* count;  // or null: only so many of the points, the first
+    std::int64_t least, most;   // another kernel answers where it is less or more
     std::int32_t num_features;
     VolumeView volume;
     float depth_scale;
@@ -49,7 +50,8 @@ struct PointBatch {
 };
 
 __device__ __forceinline__ std::int64_t num_asked(const PointBatch& batch) {
-    return batch.count ? min(batch.num_points, *batch.count) : batch.num_points;
+    const std::int64_t num = batch.count ? min(batch.num_points, *batch.count) : batch.num_points;
+    return num >= batch.least && num <= batch.most ? num : 0;
 }
 
 __device__ __forceinline__ float leaky(float value) { return value > 0.0f ? value : value * 0.01f; }

@@ -259,6 +259,34 @@ struct HeadQuery::Packed {
         return *fitting.back();
     }
 
+    // A tile, for numbers of points from `least` to `most`.
+    struct TileChoice {
+        const TileVariant* variant;
+        std::int64_t least, most;
+    };
+
+    // What `choose` says of each number of points that only the device knows, but for sizes near another.
+    std::vector<TileChoice> choices(int num_groups, std::int64_t most_points) const {
+        std::vector<TileChoice> all;
+        std::int64_t most = most_points;
+        for (const TileVariant* variant : feasible(num_groups)) {
+            if (!all.empty() && 2 * variant->num_points > all.back().variant->num_points) continue;
+            const std::int64_t least =
+                std::int64_t{variant->num_points} * (device.num_multiprocessors - 1) + 1;
+            if (least > most) continue;
+            all.push_back({variant, least, most});
+            most = least - 1;
+        }
+        if (all.empty()) return {{&choose(num_groups, most_points), 0, most_points}};
+        const TileVariant* smallest = feasible(num_groups).back();
+        if (all.back().variant == smallest) {
+            all.back().least = 0;
+        } else {
+            all.push_back({smallest, 0, most});
+        }
+        return all;
+    }
+
     // They outlive the stream that folds with them.
     const unsigned char* weights_of(const std::vector<std::int64_t>& channels) {
         const std::lock_guard<std::mutex> lock(mutex);
@@ -431,6 +459,7 @@ void HeadQuery::query(const DeviceFold& maps, const DeviceVolume* volume, const 
     batch.features = features;
     batch.num_points = num_points;
     batch.count = count;
+    batch.most = num_points;
     batch.num_features = static_cast<std::int32_t>(p.sizes.num_point_features);
     batch.depth_scale = p.depth_scale;
     batch.activation = p.activation;
@@ -455,14 +484,20 @@ void HeadQuery::query(const DeviceFold& maps, const DeviceVolume* volume, const 
             return;
         }
 #endif
-        const TileVariant& variant = p.choose(num_groups, num_points);
-        const std::size_t shared = variant.shared_bytes(p.tiles.layout, num_groups);
-        JIFF_CUDA_CHECK(cudaFuncSetAttribute(variant.kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                             static_cast<int>(shared)));
-        launch(variant.kernel,
-               {(num_points + variant.num_points - 1) / variant.num_points, kNumWarps * kLanes, shared},
-               stream, p.steps.data(), static_cast<int>(p.steps.size()), p.tiles.layout,
-               maps.state_->view(maps.state_->halves, p.tiles.num_rows), batch);
+        const auto choices =
+            count ? p.choices(num_groups, num_points)
+                  : std::vector<Packed::TileChoice>{{&p.choose(num_groups, num_points), 0, num_points}};
+        for (const auto& [variant, least, most] : choices) {
+            const std::size_t shared = variant->shared_bytes(p.tiles.layout, num_groups);
+            JIFF_CUDA_CHECK(cudaFuncSetAttribute(variant->kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                 static_cast<int>(shared)));
+            batch.least = least;
+            batch.most = most;
+            launch(variant->kernel,
+                   {(most + variant->num_points - 1) / variant->num_points, kNumWarps * kLanes, shared},
+                   stream, p.steps.data(), static_cast<int>(p.steps.size()), p.tiles.layout,
+                   maps.state_->view(maps.state_->halves, p.tiles.num_rows), batch);
+        }
     } else {
         const std::size_t shared = exact_shared_bytes(p.exact);
         JIFF_CUDA_CHECK(cudaFuncSetAttribute(query_exactly, cudaFuncAttributeMaxDynamicSharedMemorySize,
