@@ -48,6 +48,21 @@ enum Barrier {
     kNumBarriers = kWeightsEmpty + kMostStages,
 };
 
+// Where threads hand over to products and copies, one lane arrives for its warp. Where threads read what
+// threads wrote, all lanes do: __syncwarp and one arrival would order it too, but compute-sanitizer does not
+// see that.
+JIFF_HOST_DEVICE constexpr bool all_lanes_arrive(int barrier) {
+    return barrier == kStartFull || barrier == kStartFull + 1 || barrier == kAnswersFull ||
+           barrier == kAnswersRead;
+}
+
+JIFF_HOST_DEVICE constexpr int num_arrivals(int barrier) {
+    return all_lanes_arrive(barrier) ? kNumWarps * kLanes
+           : barrier < kWeightsFull  ? kNumWarps
+           : barrier < kWeightsEmpty ? 1
+                                     : kNumWarps * kClusterBlocks;
+}
+
 // Where everything lies in shared memory.
 struct WideLayout {
     std::uint32_t chunks, hidden[2], answers, weights, num_stages;
@@ -131,7 +146,7 @@ class WideTile {
     __device__ std::uint32_t barrier(int number) const { return shared_ + 8 * number; }
     __device__ void arrive(int number) const {
         __syncwarp();
-        barrier_arrive(barrier(number), lane_ == 0);
+        barrier_arrive(barrier(number), lane_ == 0 || all_lanes_arrive(number));
     }
     __device__ void wait(int number, std::uint32_t parity) const {
         barrier_wait(barrier(number), parity & 1);
@@ -513,9 +528,7 @@ __global__ void __cluster_dims__(kClusterBlocks, 1, 1) __launch_bounds__(kThread
     if (threadIdx.x == 0) {
         const std::uint32_t shared = shared_address(jiff_wide_shared);
         for (int i = 0; i < kNumBarriers; ++i) {
-            barrier_init(shared + 8 * i, i < kWeightsFull    ? kNumWarps
-                                         : i < kWeightsEmpty ? 1
-                                                             : kNumWarps * kClusterBlocks);
+            barrier_init(shared + 8 * i, num_arrivals(i));
         }
         order_for_async();
     }
