@@ -12,10 +12,11 @@ from onnx import TensorProto
 torch = pytest.importorskip("torch", reason="the export tests need torch (pip install .[export])")
 openvino = pytest.importorskip("openvino")
 
+from jiffexport.graph_module import GraphModule  # noqa: E402
 from jiffexport.nets.config import COMPACT_COLOR, PAPER_COLOR, ColorConfig  # noqa: E402
 from jiffexport.nets.residual_encoder import ResidualEncoder  # noqa: E402
 from jiffexport.onnx_graph import finish  # noqa: E402
-from jiffexport.passes import compute_in_fp16  # noqa: E402
+from jiffexport.passes import compute_in_fp16, fold_constants, join_group_norms  # noqa: E402
 from jiffexport.to_onnx import cut_of, encoder_to_onnx, module_to_onnx  # noqa: E402
 from jiffexport.verify import compile_graph  # noqa: E402
 
@@ -145,3 +146,47 @@ def test_other_forms_are_of_whole_pictures() -> None:
         whole = encoder(torch.from_numpy(image)).numpy()
     found = compile_graph(half.SerializeToString(), "onnxruntime")({"image": image})["features"]
     assert np.abs(found - whole).max() < 2e-2 * np.abs(whole).max()
+
+
+def norms_in(model: onnx.ModelProto) -> int:
+    return sum(node.op_type == "GroupNormalization" for node in model.graph.node)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 3e-5), ("fp16", 2e-2)])
+@pytest.mark.parametrize("sides", [(7, 5), (5, 6, 7)])
+def test_torch_takes_each_norm_whole(precision: str, tolerance: float, sides: tuple[int, ...]) -> None:
+    norm = shaken(torch.nn.GroupNorm(2, 6))
+    x = np.random.default_rng(2).standard_normal((1, 6, *sides)).astype(np.float32)
+    model = module_to_onnx(norm, {"x": x.shape}, ["y"], "norm", "fp32")
+    if precision == "fp16":
+        model = finish(compute_in_fp16(model), "norm")
+    joined = join_group_norms(fold_constants(model))
+    others = {node.op_type for node in joined.graph.node} - {"GroupNormalization"}
+    assert norms_in(joined) == 1 and others <= {"Cast"}
+    with torch.inference_mode():
+        (found,) = GraphModule(model)(torch.from_numpy(x))
+    assert found.dtype == torch.float32
+    assert np.abs(found.numpy() - exact(x, norm)).max() < tolerance
+
+
+def test_encoders_norms_are_joined_and_compute_the_same() -> None:
+    network = shaken(ResidualEncoder(CONFIGS["group"]))
+    model = encoder_to_onnx(network, (1, 3, SIDE_PX, SIDE_PX), "encoder", "fp32")
+    joined = join_group_norms(fold_constants(model))
+    assert norms_in(joined) > 5 and not any(
+        "group_norm" in n.name and n.op_type == "Sub" for n in joined.graph.node
+    )
+    image = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in model.graph.input}
+    x = np.random.default_rng(3).standard_normal(image["image"]).astype(np.float32)
+    with torch.inference_mode():
+        (found,) = GraphModule(model)(torch.from_numpy(x))
+    expected = compile_graph(model.SerializeToString(), "onnxruntime")({"image": x})["features"]
+    assert np.abs(found.numpy() - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def test_a_norm_whose_inside_is_read_elsewhere_stays_as_it_is() -> None:
+    norm = shaken(torch.nn.GroupNorm(2, 4))
+    model = fold_constants(module_to_onnx(norm, {"x": (1, 4, 6, 5)}, ["y"], "norm", "fp32"))
+    inside = next(node.output[0] for node in model.graph.node if node.op_type == "Sqrt")
+    model.graph.output.append(onnx.helper.make_tensor_value_info(inside, TensorProto.FLOAT, (1, 4, 1, 1)))
+    assert norms_in(join_group_norms(model)) == 0

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from .errors import GraphError
-from .passes import fold_constants
+from .passes import fold_constants, join_group_norms
 
 _DTYPES = {
     TensorProto.FLOAT: torch.float32,
@@ -40,7 +40,7 @@ class GraphModule(nn.Module):
 
     def __init__(self, model: onnx.ModelProto) -> None:
         super().__init__()
-        graph = fold_constants(model).graph
+        graph = join_group_norms(fold_constants(model)).graph
         self._input_names = [value.name for value in graph.input]
         self._output_names = [value.name for value in graph.output]
         self._constants = {t.name: numpy_helper.to_array(t).copy() for t in graph.initializer}
@@ -203,6 +203,12 @@ def _batch_norm(attributes: _Attributes, constants: _Constants) -> _Step:
 def _instance_norm(attributes: _Attributes, constants: _Constants) -> _Step:
     epsilon = attributes.get("epsilon", 1e-5)
     return lambda x, scale, bias: F.instance_norm(x, weight=scale, bias=bias, eps=epsilon)
+
+
+@_operator("GroupNormalization")
+def _group_norm(attributes: _Attributes, constants: _Constants) -> _Step:
+    num_groups, epsilon = int(attributes["num_groups"]), float(attributes.get("epsilon", 1e-5))
+    return lambda x, scale, bias: F.group_norm(x, num_groups, scale, bias, epsilon)
 
 
 def _pooling(functions: dict[int, Callable[..., Tensor]], counts_padding: bool) -> Any:

@@ -28,7 +28,12 @@ def to_torchscript(model: onnx.ModelProto) -> bytes:
     """
     graph = model.graph
     module = GraphModule(model).eval()
-    inputs = tuple(torch.zeros([d.dim_value for d in v.type.tensor_type.shape.dim]) for v in graph.input)
+    # Half precision, which is for GPUs, is a scalar loop on a processor: minutes.
+    is_half = any(buffer.dtype == torch.float16 for buffer in module.buffers())
+    device = "cuda" if is_half and torch.cuda.is_available() else "cpu"
+    module.to(device)
+    shapes = [[dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in graph.input]
+    inputs = tuple(torch.zeros(shape, device=device) for shape in shapes)
     try:
         with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
             warnings.simplefilter("ignore")  # sizes become constants, which is the aim

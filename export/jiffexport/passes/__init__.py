@@ -3,6 +3,7 @@
 from .constants import fold_constants, with_static_shapes
 from .group_norms import spread_group_norms
 from .half import compute_in_fp16
+from .joined_norms import join_group_norms
 from .quantize import compute_in_int8, count_multiply_adds, measure_ranges
 from .storage import store_weights_fp16
 
@@ -11,6 +12,7 @@ __all__ = [
     "compute_in_int8",
     "count_multiply_adds",
     "fold_constants",
+    "join_group_norms",
     "measure_ranges",
     "spread_group_norms",
     "store_weights_fp16",
