@@ -1,6 +1,7 @@
 #include "pipeline/reconstruction.h"
 
 #include <cmath>
+#include <functional>
 #include <future>
 #include <optional>
 #include <utility>
@@ -169,6 +170,10 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
     const int frame_px = parts_->frame.image_size_px;
     const std::unique_ptr<PhotoFunctions> functions = parts_->functions({rgb, mask, crop});
     const Tensor alpha = functions->alpha(frame_px);
+    // Beside the encoders, which may run elsewhere.
+    std::future<std::vector<std::uint8_t>> columns =
+        std::async(std::launch::async, silhouette_columns, std::cref(alpha), options.resolution,
+                   options.silhouette_dilation_px);
 
     stages.start("encode_shape", 0.29f);
     const NamedTensors encoded =
@@ -213,7 +218,7 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
     ExtractionOptions extraction;
     extraction.resolution = options.resolution;
     extraction.dense = options.dense;
-    extraction.columns = silhouette_columns(alpha, options.resolution, options.silhouette_dilation_px);
+    extraction.columns = columns.get();
     ExtractedMesh surface = functions->extract_in_world(extraction, options.keep_largest_component,
                                                         result.size_m, stages.inner());
     if (surface.faces.empty()) {
