@@ -4,8 +4,8 @@
 
 Needs a build with CUDA, torch with CUDA (its profiler records all kernels, copies and calls of the process,
 ours too) and a bundle that has TorchScript. Printed are the kernels and calls by their time, and the gaps in
-which the GPU had nothing to do, the longest first, each with what came before and after it. `--json` keeps the
-trace for a viewer (chrome://tracing, Perfetto).
+which the GPU had nothing to do, the longest first, each with what came before and after it. `--json` keeps
+the trace for a viewer (chrome://tracing, Perfetto).
 """
 
 from __future__ import annotations
