@@ -106,9 +106,8 @@ def show(events: Sequence[Event], num_rows: int) -> None:
         print(f"{length_ms:9.3f} ms {number:5d}  {'GPU ' if event.on_gpu else 'call'}  {event.name[:90]}")
     print("\nThe GPU waits")
     for gap in gaps(on_gpu)[: num_rows // 2]:
-        print(
-            f"{gap.length_ms:9.3f} ms from {gap.begin_ms:8.3f}  after {gap.before[:40]}, before {gap.after[:40]}"
-        )
+        names = f"after {gap.before[:40]}, before {gap.after[:40]}"
+        print(f"{gap.length_ms:9.3f} ms from {gap.begin_ms:8.3f}  {names}")
 
 
 def main() -> None:
