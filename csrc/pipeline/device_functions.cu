@@ -1,46 +1,45 @@
 #include <cuda_runtime.h>
 
 #include "core/cuda_launch.h"
-#include "ops/device_algorithms.cuh"
 #include "ops/frame_pixels.h"
 #include "pipeline/device_functions.h"
 
 namespace jiff::cuda {
 namespace {
 
-__global__ void mark_region(FaceRegion region, const float* points, std::int64_t num_points,
-                            const std::int64_t* count, std::int32_t* flags) {
+__global__ void take_region(FaceRegion region, const float* points, std::int64_t num_points,
+                            const std::int64_t* count, std::int32_t* places, float* taken,
+                            std::int64_t* num_taken) {
     const std::int64_t i = global_thread();
-    if (i > num_points) return;  // one more, for the total
-    flags[i] = i < (count ? *count : num_points) && region.contains(points[3 * i], points[3 * i + 1]) ? 1 : 0;
-}
-
-__global__ void take_points(const float* points, std::int64_t num_points, const std::int32_t* flags,
-                            const std::int32_t* sums, float* taken, std::int64_t* count) {
-    const std::int64_t i = global_thread();
-    if (i == 0) *count = sums[num_points];
-    if (i >= num_points || flags[i] == 0) return;
-    for (int k = 0; k < 3; ++k) taken[3 * std::int64_t{sums[i]} + k] = points[3 * i + k];
+    if (i >= num_points) return;
+    if (i >= (count ? *count : num_points) || !region.contains(points[3 * i], points[3 * i + 1])) {
+        places[i] = -1;
+        return;
+    }
+    using Word = unsigned long long;
+    const auto place = static_cast<std::int64_t>(atomicAdd(reinterpret_cast<Word*>(num_taken), Word{1}));
+    places[i] = static_cast<std::int32_t>(place);
+    for (int k = 0; k < 3; ++k) taken[3 * place + k] = points[3 * i + k];
 }
 
 __global__ void take_rows(const float* rows, std::int64_t num_points, std::int64_t num_columns,
-                          const std::int32_t* flags, const std::int32_t* sums, float* taken) {
+                          const std::int32_t* places, float* taken) {
     const std::int64_t at = global_thread();
     if (at >= num_points * num_columns) return;
-    const std::int64_t i = at / num_columns;
-    if (flags[i] != 0) taken[sums[i] * num_columns + at % num_columns] = rows[at];
+    const std::int64_t place = places[at / num_columns];
+    if (place >= 0) taken[place * num_columns + at % num_columns] = rows[at];
 }
 
-__global__ void mix_rows(FaceRegion region, const std::int32_t* flags, const std::int32_t* sums,
-                         const float* points, std::int64_t num_points, std::int64_t num_channels,
-                         const float* face, const float* distances_cm, float* answers) {
+__global__ void mix_rows(FaceRegion region, const std::int32_t* places, const float* points,
+                         std::int64_t num_points, std::int64_t num_channels, const float* face,
+                         const float* distances_cm, float* answers) {
     const std::int64_t at = global_thread();
     if (at >= num_points * num_channels) return;
-    const std::int64_t i = at / num_channels;
-    if (flags[i] == 0) return;
-    float of_face = face[sums[i] * num_channels + at % num_channels];
+    const std::int64_t i = at / num_channels, place = places[i];
+    if (place < 0) return;
+    float of_face = face[place * num_channels + at % num_channels];
     if (distances_cm) {
-        const float weight = face_blend_weight(distances_cm[sums[i]]);
+        const float weight = face_blend_weight(distances_cm[place]);
         if (weight != 1.0f) of_face = weight * of_face + (1.0f - weight) * answers[at];
     }
     const float share = border_share(region, points[3 * i], points[3 * i + 1]);
@@ -78,34 +77,28 @@ __global__ void turn_faces(const std::int32_t* faces, std::int64_t num_faces, st
 
 }  // namespace
 
-SelectedPoints select_region(const FaceRegion& region, const float* points, std::int64_t num_points,
-                             const std::int64_t* count, const Stream& stream) {
-    SelectedPoints selected;
-    selected.flags = Buffer<std::int32_t>(num_points + 1, stream);
-    selected.sums = Buffer<std::int32_t>(num_points + 1, stream);
-    selected.count = Buffer<std::int64_t>(1, stream);
-    selected.points = Buffer<float>(3 * num_points, stream);
-    const Grid grid = grid_over(num_points + 1);
-    launch(mark_region, grid, stream, region, points, num_points, count, selected.flags.data());
-    exclusive_sums(selected.flags.data(), selected.sums.data(), num_points + 1, stream);
-    launch(take_points, grid, stream, points, num_points, selected.flags.data(), selected.sums.data(),
-           selected.points.data(), selected.count.data());
-    return selected;
+void select_region(const FaceRegion& region, const float* points, std::int64_t num_points,
+                   const std::int64_t* count, SelectedPoints& selected, const Stream& stream) {
+    std::int64_t* num_taken = selected.count.reserve(1, stream);
+    set_bytes(num_taken, 0, sizeof *num_taken, stream);
+    launch(take_region, grid_over(num_points), stream, region, points, num_points, count,
+           selected.places.reserve(num_points, stream), selected.points.reserve(3 * num_points, stream),
+           num_taken);
 }
 
 Buffer<float> select_rows(const SelectedPoints& selected, const float* rows, std::int64_t num_points,
                           std::int64_t num_columns, const Stream& stream) {
     Buffer<float> taken(num_points * num_columns, stream);
     launch(take_rows, grid_over(num_points * num_columns), stream, rows, num_points, num_columns,
-           selected.flags.data(), selected.sums.data(), taken.data());
+           selected.places.data(), taken.data());
     return taken;
 }
 
 void mix_face(const FaceRegion& region, const SelectedPoints& selected, const float* points,
               std::int64_t num_points, std::int64_t num_channels, const float* face,
               const float* distances_cm, float* answers, const Stream& stream) {
-    launch(mix_rows, grid_over(num_points * num_channels), stream, region, selected.flags.data(),
-           selected.sums.data(), points, num_points, num_channels, face, distances_cm, answers);
+    launch(mix_rows, grid_over(num_points * num_channels), stream, region, selected.places.data(), points,
+           num_points, num_channels, face, distances_cm, answers);
 }
 
 void blend_pixels(const float* outputs, std::int64_t num_outputs, const float* frame, std::int64_t frame_size,

@@ -12,14 +12,15 @@ namespace jiff::cuda {
 
 // Some of a batch of points, with the way back: made on the device, how many only it knows.
 struct SelectedPoints {
-    Buffer<std::int32_t> flags, sums;  // of each point: whether it was taken, and how many before it
-    Buffer<std::int64_t> count;        // one number
-    Buffer<float> points;              // [num_points, 3], the first `count` have a meaning
+    Buffer<std::int32_t> places;  // of each point among those taken; -1: it was not
+    Buffer<std::int64_t> count;   // one number
+    Buffer<float> points;         // [num_points, 3], the first `count` have a meaning
 };
 
-// The points in a face's region, of the first `count` where that is not null.
-SelectedPoints select_region(const FaceRegion& region, const float* points, std::int64_t num_points,
-                             const std::int64_t* count, const Stream& stream);
+// Takes the points in a face's region, of the first `count` where that is not null, in any order: answers do
+// not depend on it. What `selected` holds is used again where it is large enough.
+void select_region(const FaceRegion& region, const float* points, std::int64_t num_points,
+                   const std::int64_t* count, SelectedPoints& selected, const Stream& stream);
 
 // Rows [num_points, num_columns] of the selected points, in their order.
 Buffer<float> select_rows(const SelectedPoints& selected, const float* rows, std::int64_t num_points,

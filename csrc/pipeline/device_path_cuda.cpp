@@ -321,28 +321,27 @@ class DevicePhoto : public PhotoFunctions {
             ask("shape", nullptr, nullptr, points, num_points, count, values, stream_);
         };
         if (!face_shape_) return ask_body();
-        const cuda::SelectedPoints selected =
-            cuda::select_region(region_, points, num_points, count, stream_);
-        cuda::Buffer<float> answers(num_points, stream_), distances;
-        if (face_mesh_) distances = cuda::Buffer<float>(num_points, stream_);
+        AskedOfFace& face = asked_of_face_;
+        cuda::select_region(region_, points, num_points, count, face.selected, stream_);
+        float* answers = face.answers.reserve(num_points, stream_);
+        float* distances = face_mesh_ ? face.distances.reserve(num_points, stream_) : nullptr;
         for (const char* head : {"shape", "face_shape"}) fold_of(head);  // on this stream, once
         // A wave of points fills no GPU: the face, its distance and the body are asked for side by side.
         const Lanes& lanes = *lanes_;
         lanes.selected.record(stream_);
         lanes.face.wait_for(lanes.selected);
-        ask("face_shape", &*face_shape_, nullptr, selected.points.data(), num_points, selected.count.data(),
-            answers.data(), lanes.face);
+        ask("face_shape", &*face_shape_, nullptr, face.selected.points.data(), num_points,
+            face.selected.count.data(), answers, lanes.face);
         lanes.answered.record(lanes.face);
         if (face_mesh_) {
             lanes.distance.wait_for(lanes.selected);
-            measure(selected, num_points, distances.data(), lanes.distance);
+            measure(face.selected, num_points, distances, lanes.distance);
             lanes.measured.record(lanes.distance);
         }
         ask_body();
         stream_.wait_for(lanes.answered);
         if (face_mesh_) stream_.wait_for(lanes.measured);
-        cuda::mix_face(region_, selected, points, num_points, 1, answers.data(), distances.data(), values,
-                       stream_);
+        cuda::mix_face(region_, face.selected, points, num_points, 1, answers, distances, values, stream_);
     }
 
     // How far the selected points are from the face's mesh.
@@ -374,8 +373,8 @@ class DevicePhoto : public PhotoFunctions {
         blended(path_.has_fine ? "fine_color" : "color", nullptr, activations.data(), points, nullptr,
                 colors);
         if (!face_color_) return;
-        const cuda::SelectedPoints selected =
-            cuda::select_region(region_, points, num_points, nullptr, stream_);
+        cuda::SelectedPoints selected;
+        cuda::select_region(region_, points, num_points, nullptr, selected, stream_);
         const auto features =
             cuda::select_rows(selected, activations.data(), num_points, num_activations, stream_);
         cuda::Buffer<float> face_colors(3 * num_points, stream_);
@@ -401,6 +400,12 @@ class DevicePhoto : public PhotoFunctions {
     float cm_per_unit_ = 0.0f;
     std::optional<cuda::DeviceMeshDistance> face_mesh_;  // where the face's share falls with the distance
     std::optional<cuda::DeviceVolume> face_shape_, face_color_;
+    // Of a wave of points; the next one uses it again.
+    struct AskedOfFace {
+        cuda::SelectedPoints selected;
+        cuda::Buffer<float> answers, distances;
+    };
+    mutable AskedOfFace asked_of_face_;
     // What is coloured, in the lattice, the view and the world.
     cuda::DeviceSurface surface_;
     cuda::Buffer<float> view_, vertices_, colors_;
