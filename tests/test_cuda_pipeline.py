@@ -6,6 +6,7 @@ import ctypes
 import gc
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,32 @@ def test_what_stays_on_the_gpu_is_what_would_be_copied(tmp_path: Path) -> None:
     assert np.array_equal(kept.faces, copied.faces)
     assert np.array_equal(kept.colors, copied.colors)
     assert kept.size_m == copied.size_m
+
+
+@slow
+@pytest.mark.skipif(not EMULATED, reason="needs the emulated GPU, whose memory is the host's")
+def test_a_face_that_stays_on_the_gpu_is_what_would_be_copied(photo: np.ndarray) -> None:
+    """Its volumes, and the maps of fine colour, which are made beside the rest."""
+    options = jiffsdk.ReconstructionOptions(resolution=RESOLUTION)
+    copied = jiffsdk.Reconstructor(engine=ENGINE, device="cuda", gpu_precision="fp32")(photo, options=options)
+    engine = EngineOnEmulatedGpu()
+    kept = jiffsdk.Reconstructor(engine=engine, device="cuda", gpu_precision="fp32")(photo, options=options)
+    assert kept.face.status == copied.face.status == "used"
+    assert np.array_equal(kept.vertices, copied.vertices)
+    assert np.array_equal(kept.faces, copied.faces)
+    assert np.array_equal(kept.colors, copied.colors)
+
+
+def test_photographs_of_several_threads_do_not_mix(tmp_path: Path) -> None:
+    on_gpu = jiffsdk.Reconstructor(write_bundle(tmp_path), ENGINE, device="cuda")
+    options = jiffsdk.ReconstructionOptions(32)
+    photos = [np.roll(framed_person(), shift, axis=1) for shift in (0, 7, -9, 15, 3, -20)]
+    expected = [on_gpu(photo, options=options) for photo in photos]
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(lambda photo: on_gpu(photo, options=options), photos))
+    for person, alone in zip(found, expected, strict=True):
+        assert np.array_equal(person.vertices, alone.vertices)
+        assert np.array_equal(person.colors, alone.colors)
 
 
 class ArrayOnGpu:
