@@ -108,6 +108,7 @@ def test_colours_are_the_references(twin: str, name: str, length: float) -> None
     assert np.array_equal(found[seen], colors[seen])
     error = np.abs(found - expected)[~seen]
     assert error.mean() < 0.004 and error.max() < 0.02
+    assert error.mean() < 0.15 * np.abs(expected - colors)[~seen].mean()
 
 
 def test_one_colour_stays_what_it_is(twin: str) -> None:
@@ -122,7 +123,7 @@ def test_colours_stay_between_those_that_are_there(twin: str) -> None:
     vertices, faces = arrays(two_balls())
     colors = np.random.default_rng(1).random((len(vertices), 3), np.float32) * 0.5 + 0.25
     found = smooth(twin, vertices, faces, np.zeros(len(vertices), bool), 0.05, colors)
-    room = 0.01  # Chebyshev's steps pass what they go to by as much as they are wrong
+    room = 0.01 if twin else 0.0  # on the GPU only what leaves [0, 1] is cut off
     assert found.min() >= colors.min() - room and found.max() <= colors.max() + room
 
 

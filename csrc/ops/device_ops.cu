@@ -103,35 +103,19 @@ constexpr int kDistanceThreads = 128;
 // and every triangle in turn. The least of all does not depend on the order.
 __device__ double squared_distance_by_warp(const TreeVector& point, const TreeNode* nodes,
                                            const TreeTriangle* triangles, int lane) {
-    struct Visit {
-        std::int32_t node;
-        double bound;
-    };
-    Visit stack[64];  // the same in all lanes
-    int height = 0;
-    stack[height++] = {0, 0.0};
-    double best = HUGE_VAL;
-    while (height > 0) {
-        const Visit visit = stack[--height];
-        if (visit.bound >= best) continue;
-        const TreeNode& node = nodes[visit.node];
-        if (node.second_child == 0) {
-            double least = best;
-            for (std::int64_t i = node.begin + lane; i < node.end; i += kLanes)
-                least = min(least, squared_distance(point, triangles[i]));
+    return least_in_tree(
+        nodes,
+        [&](const TreeNode& leaf, double best) {
+            for (std::int64_t i = leaf.begin + lane; i < leaf.end; i += kLanes)
+                best = min(best, squared_distance(point, triangles[i]));
             for (int half = kLanes / 2; half > 0; half /= 2)
-                least = min(least, __shfl_xor_sync(~0U, least, half));
-            best = least;
-            continue;
-        }
-        const std::int32_t children[2] = {visit.node + 1, static_cast<std::int32_t>(node.second_child)};
-        const double bound = squared_distance(point, nodes[children[lane % 2]]);
-        const double bounds[2] = {__shfl_sync(~0U, bound, 0), __shfl_sync(~0U, bound, 1)};
-        const int near = bounds[1] < bounds[0] ? 1 : 0;
-        stack[height++] = {children[1 - near], bounds[1 - near]};
-        stack[height++] = {children[near], bounds[near]};
-    }
-    return best;
+                best = min(best, __shfl_xor_sync(~0U, best, half));
+            return best;
+        },
+        [&](const TreeNode& first, const TreeNode& second, double(&bounds)[2]) {
+            const double bound = squared_distance(point, lane % 2 == 0 ? first : second);
+            for (int child = 0; child < 2; ++child) bounds[child] = __shfl_sync(~0U, bound, child);
+        });
 }
 
 __global__ void measure_distances(const TreeNode* nodes, const TreeTriangle* triangles, const float* points,

@@ -162,10 +162,17 @@ void smooth_hidden_colors(const float* vertices, std::int64_t num_vertices, cons
         });
         std::swap(now, next);
     }
+    // Chebyshev's steps may pass what they go to, which lies between the colours that were there.
+    Color low = given[0], high = given[0];
+    for (const Color& color : given) {
+        for (int c = 0; c < 3; ++c) {
+            low[c] = std::min(low[c], color[c]);
+            high[c] = std::max(high[c], color[c]);
+        }
+    }
     for (const std::int32_t vertex : hidden.vertices) {
-        // Chebyshev's steps may pass what they go to.
         for (int c = 0; c < 3; ++c)
-            colors[3 * std::int64_t{vertex} + c] = std::clamp(now[vertex][c], 0.0f, 1.0f);
+            colors[3 * std::int64_t{vertex} + c] = std::clamp(now[vertex][c], low[c], high[c]);
     }
 }
 

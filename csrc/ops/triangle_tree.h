@@ -77,9 +77,10 @@ JIFF_HOST_DEVICE inline double squared_distance(const TreeVector& point, const T
     return least < to_ca ? least : to_ca;
 }
 
-// The nearest of all triangles.
-JIFF_HOST_DEVICE inline double squared_distance(const TreeVector& point, const TreeNode* nodes,
-                                                const TreeTriangle* triangles) {
+// The least distance over all triangles, near nodes first. least_of(node, best) gives that of a leaf's
+// triangles and `best`; bounds_of(first, second, bounds) those of two nodes.
+template <typename Least, typename Bounds>
+JIFF_HOST_DEVICE double least_in_tree(const TreeNode* nodes, const Least& least_of, const Bounds& bounds_of) {
     struct Visit {
         std::int64_t node;
         double bound;
@@ -88,26 +89,42 @@ JIFF_HOST_DEVICE inline double squared_distance(const TreeVector& point, const T
     // memory.
     Visit stack[64];
     int height = 0;
-    stack[height++] = {0, squared_distance(point, nodes[0])};
+    stack[height++] = {0, 0.0};
     double best = HUGE_VAL;
     while (height > 0) {
         const Visit visit = stack[--height];
         if (visit.bound >= best) continue;
         const TreeNode& node = nodes[visit.node];
         if (node.second_child == 0) {
-            for (std::int64_t i = node.begin; i < node.end; ++i) {
-                const double distance = squared_distance(point, triangles[i]);
-                best = distance < best ? distance : best;
-            }
+            best = least_of(node, best);
             continue;
         }
-        const Visit first{visit.node + 1, squared_distance(point, nodes[visit.node + 1])};
-        const Visit second{node.second_child, squared_distance(point, nodes[node.second_child])};
+        double bounds[2];
+        bounds_of(nodes[visit.node + 1], nodes[node.second_child], bounds);
+        const Visit first{visit.node + 1, bounds[0]}, second{node.second_child, bounds[1]};
         const bool is_second_near = second.bound < first.bound;
         stack[height++] = is_second_near ? first : second;
         stack[height++] = is_second_near ? second : first;
     }
     return best;
+}
+
+// The nearest of all triangles.
+JIFF_HOST_DEVICE inline double squared_distance(const TreeVector& point, const TreeNode* nodes,
+                                                const TreeTriangle* triangles) {
+    return least_in_tree(
+        nodes,
+        [&](const TreeNode& leaf, double best) {
+            for (std::int64_t i = leaf.begin; i < leaf.end; ++i) {
+                const double distance = squared_distance(point, triangles[i]);
+                best = distance < best ? distance : best;
+            }
+            return best;
+        },
+        [&](const TreeNode& first, const TreeNode& second, double(&bounds)[2]) {
+            bounds[0] = squared_distance(point, first);
+            bounds[1] = squared_distance(point, second);
+        });
 }
 
 }  // namespace jiff
