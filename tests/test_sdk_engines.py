@@ -19,6 +19,7 @@ from jiffsdk.engines.base import Graph
 from jiffsdk.engines.device_array import DeviceArray, on_host
 from jiffsdk.engines.tensorrt import TensorRtGraph, choose
 from jiffsdk.engines.variants import find_variants, formats_of, graph_files
+from jiffsdk.reconstructor import DEFAULT_BUNDLE
 from synthetic_bundle import read_manifest, write_bundle
 
 
@@ -55,6 +56,24 @@ def test_half_floats_are_refused_where_the_cpu_has_none(monkeypatch: pytest.Monk
     monkeypatch.setattr(openvino.Core, "get_property", capabilities)
     with pytest.raises(EngineError, match="this CPU does not compute in bf16 .* precision='fp32'"):
         engines.create("openvino", precision="bf16")
+
+
+def test_outputs_in_bf16_are_floats_near_those_in_float32() -> None:
+    path = str(DEFAULT_BUNDLE / "color_encoder.onnx")
+    try:
+        rounded = engines.create("openvino", precision="bf16").load(path)
+    except EngineError as error:
+        pytest.skip(str(error))
+    whole = engines.create("openvino").load(path)
+    rng = np.random.default_rng(0)
+    shape = (1, whole.inputs["image"][1], 128, 96)  # one that may be cut
+    first, second = ({"image": rng.random(shape, np.float32)} for _ in range(2))
+    for name, expected in whole.run(first).items():
+        found = rounded.run(first)[name]
+        rounded.run(second)  # does not touch what was given before
+        assert found.dtype == np.float32 and found.shape == expected.shape
+        assert (found.view(np.uint32) & 0xFFFF == 0).all()
+        assert 0 < np.linalg.norm(found - expected) < 0.02 * np.linalg.norm(expected)
 
 
 def test_options_reach_the_engine(bundle_dir: Path) -> None:

@@ -138,21 +138,33 @@ def _cast(attributes: _Attributes, constants: _Constants) -> _Step:
     return lambda x: x.to(dtype)
 
 
-@_operator("Conv")
-def _conv(attributes: _Attributes, constants: _Constants) -> _Step:
-    if constants[1] is None:
-        raise ValueError("its weight must be a constant")
-    rank = constants[1].ndim - 2
-    function = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[rank]
-    options = {
-        "stride": list(attributes.get("strides", [1] * rank)),
-        "padding": _symmetric(list(attributes.get("pads", [0] * (2 * rank)))),
-        "dilation": list(attributes.get("dilations", [1] * rank)),
-        "groups": attributes.get("group", 1),
-    }
-    if attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
-        raise ValueError("auto_pad is not known")
-    return lambda x, weight, bias=None: function(x, weight, bias, **options)
+def _convolution(functions: dict[int, Callable[..., Tensor]]) -> Callable[[_Attributes, _Constants], _Step]:
+    """One of torch's, by the number of spatial axes."""
+
+    def build(attributes: _Attributes, constants: _Constants) -> _Step:
+        if constants[1] is None:
+            raise ValueError("its weight must be a constant")
+        rank = constants[1].ndim - 2
+        options = {
+            "stride": list(attributes.get("strides", [1] * rank)),
+            "padding": _symmetric(list(attributes.get("pads", [0] * (2 * rank)))),
+            "dilation": list(attributes.get("dilations", [1] * rank)),
+            "groups": attributes.get("group", 1),
+        }
+        if attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
+            raise ValueError("auto_pad is not known")
+        for name in ("output_padding", "output_shape"):
+            if any(attributes.get(name, [])):
+                raise ValueError(f"{name} is not known")
+        return lambda x, weight, bias=None: functions[rank](x, weight, bias, **options)
+
+    return build
+
+
+_OPERATORS["Conv"] = _convolution({1: F.conv1d, 2: F.conv2d, 3: F.conv3d})
+_OPERATORS["ConvTranspose"] = _convolution(
+    {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+)
 
 
 @_operator("Gemm")

@@ -23,7 +23,13 @@ from torch import Tensor, nn
 
 from .nets.residual_encoder import STRIDE, ResidualEncoder
 from .onnx_graph import OPSET, Store, finish
-from .passes import fold_constants, spread_group_norms, store_weights_fp16, with_static_shapes
+from .passes import (
+    convolve_before_upsampling,
+    fold_constants,
+    spread_group_norms,
+    store_weights_fp16,
+    with_static_shapes,
+)
 from .verify import Example
 
 
@@ -121,7 +127,7 @@ def _finished(
         traced.graph.node.append(helper.make_node("Identity", [value.name], [output_name]))
         value.name = output_name
     model = with_static_shapes(traced, dict(input_shapes))
-    model = spread_group_norms(fold_constants(model), cut_input)
+    model = convolve_before_upsampling(spread_group_norms(fold_constants(model), cut_input))
     if store == "fp16":
         model = store_weights_fp16(model)
     return finish(model, name)

@@ -6,10 +6,12 @@ from .half import compute_in_fp16
 from .joined_norms import join_group_norms
 from .quantize import compute_in_int8, count_multiply_adds, measure_ranges
 from .storage import store_weights_fp16
+from .upsampling import convolve_before_upsampling
 
 __all__ = [
     "compute_in_fp16",
     "compute_in_int8",
+    "convolve_before_upsampling",
     "count_multiply_adds",
     "fold_constants",
     "join_group_norms",

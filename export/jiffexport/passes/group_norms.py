@@ -5,6 +5,9 @@ of the layout that its convolutions like, twice a norm: on one core, OpenVINO's 
 in 1.37 s with it and in 1.03 s as it is written here. And a sum of a million values in float32 costs digits
 that the steep ends of the heads do not forgive: here it is taken of rows first, then of the rows' means,
 then of the channels'.
+
+A norm of a concatenation of which something was upsampled is one of the parts, what was upsampled before it
+was: the means are the same, and `upsampling.py` can take its convolution apart.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
-from .constants import static_shape
+from .upsampling import Upsampling
 
 PREFIX = "group_norm"
 """Names of the nodes begin so; they stay in float32 where the rest of a graph computes in less."""
@@ -37,17 +40,21 @@ def spread_group_norms(model: onnx.ModelProto, cut_input: str | None = None) -> 
     """
     model = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     graph = model.graph
-    values = (*graph.input, *graph.value_info, *graph.output)
-    shapes = {value.name: static_shape(value) for value in values}
+    upsampling = Upsampling(graph)
+    shapes = upsampling.shapes
     norms = {norm.add.output[0]: norm for norm in _torch_norms(graph, shapes)}
     obsolete = {node.output[0] for norm in norms.values() for node in norm.nodes}
-    writer = _Writer()
+    writer = _Writer(upsampling)
     shares: tuple[str, str] | None = None
     if cut_input is not None and any(len(norm.shape) == 4 for norm in norms.values()):
         shares = writer.shares(cut_input, shapes[cut_input])
     for node in graph.node:
         if node.output[0] in norms:
-            writer.norm(norms[node.output[0]], shares)
+            norm = norms[node.output[0]]
+            if parts := upsampling.parts(norm.x):
+                writer.norm_of_parts(norm, parts)
+            else:
+                writer.norm(norm, shares)
         elif node.output[0] not in obsolete:
             writer.nodes.append(node)
     del graph.node[:], graph.value_info[:]
@@ -111,9 +118,10 @@ def _torch_norms(graph: onnx.GraphProto, shapes: dict[str, tuple[int, ...] | Non
 class _Writer:
     """Nodes in order, and their constants."""
 
-    def __init__(self) -> None:
+    def __init__(self, upsampling: Upsampling) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
+        self._upsampling = upsampling
         self._base = PREFIX
 
     def shares(self, picture: str, whole: tuple[int, ...] | None) -> tuple[str, str]:
@@ -132,24 +140,84 @@ class _Writer:
         self._base = f"{PREFIX}/{norm.add.output[0]}"
         if len(norm.shape) != 4:
             shares = None
-        centered = self._add("Sub", "centered", norm.x, self._mean(norm.x, norm, shares, "mean"))
+        mean = self._mean_of_groups([self._mean(norm.x, norm.shape, shares, "mean")], norm, "mean")
+        centered = self._add("Sub", "centered", norm.x, mean)
         squares = self._add("Mul", "squares", centered, centered)
-        variance = self._mean(squares, norm, shares, "variance")
-        epsilon = self._constant("epsilon", np.array(norm.epsilon, np.float32))
-        deviation = self._add("Sqrt", "deviation", self._add("Add", "positive", variance, epsilon))
-        factor = self._add("Div", "factor", norm.scale, deviation)
+        variance = self._mean_of_groups(
+            [self._mean(squares, norm.shape, shares, "variance")], norm, "variance"
+        )
+        factor = self._factor(norm, variance)
         scaled = self._add("Mul", "scaled", centered, factor)
         self._add("Add", "shifted", scaled, norm.shift, output=norm.add.output[0])
 
-    def _mean(self, x: str, norm: _Norm, shares: tuple[str, str] | None, name: str) -> str:
-        """Of each group, for every channel of it: (1, C, 1, ...)."""
-        channels, num_inner = norm.shape[1], len(norm.shape) - 2
-        rows = self._mean_along(x, num_inner + 1, f"{name}_of_rows", shares and shares[1])
+    def norm_of_parts(self, norm: _Norm, parts: tuple[str, ...]) -> None:
+        """Of what was doubled the half is normed, and doubled then."""
+        self._base = f"{PREFIX}/{norm.add.output[0]}"
+        halves = [self._upsampling.source(part) or part for part in parts]
+        shapes = [self._shape_of(half) for half in halves]
+        where = self._upsampling.channels(parts)
+        pieces = list(zip(halves, shapes, strict=True))
+        means = [self._mean(half, shape, None, f"mean_{i}") for i, (half, shape) in enumerate(pieces)]
+        mean = self._mean_of_groups(means, norm, "mean")
+        centered = [
+            self._add("Sub", f"centered_{i}", half, self._channels(mean, at, norm, f"mean_{i}_part"))
+            for i, (half, at) in enumerate(zip(halves, where, strict=True))
+        ]
+        squares = [self._add("Mul", f"squares_{i}", one, one) for i, one in enumerate(centered)]
+        pieces = list(zip(squares, shapes, strict=True))
+        variances = [self._mean(one, shape, None, f"variance_{i}") for i, (one, shape) in enumerate(pieces)]
+        factor = self._factor(norm, self._mean_of_groups(variances, norm, "variance"))
+        normed = []
+        for i, (part, at) in enumerate(zip(parts, where, strict=True)):
+            scaled = self._add(
+                "Mul", f"scaled_{i}", centered[i], self._channels(factor, at, norm, f"factor_{i}")
+            )
+            shift = self._channels(norm.shift, at, norm, f"shift_{i}")
+            normed.append(self._add("Add", f"shifted_{i}", scaled, shift))
+            if self._upsampling.source(part):
+                doubling = onnx.NodeProto()
+                doubling.CopyFrom(self._upsampling.producers[part])
+                doubling.name = f"{self._base}/doubled_{i}"
+                doubling.input[0], doubling.output[0] = normed[i], doubling.name
+                self.nodes.append(doubling)
+                normed[i] = doubling.name
+        self.nodes.append(helper.make_node("Concat", normed, [norm.add.output[0]], axis=1))
+
+    def _shape_of(self, name: str) -> tuple[int, ...]:
+        shape = self._upsampling.shapes[name]
+        assert shape is not None
+        return shape
+
+    def _channels(self, x: str, at: slice, norm: _Norm, name: str) -> str:
+        """Those of (1, C, 1, ...), or of a constant (C, 1, ...)."""
+        axis = 1 - len(norm.shape)
+        return self._add(
+            "Slice",
+            name,
+            x,
+            self._sides(f"from_{at.start}", at.start),
+            self._sides(f"to_{at.stop}", at.stop),
+            self._sides("channel_axis", axis),
+        )
+
+    def _factor(self, norm: _Norm, variance: str) -> str:
+        epsilon = self._constant("epsilon", np.array(norm.epsilon, np.float32))
+        deviation = self._add("Sqrt", "deviation", self._add("Add", "positive", variance, epsilon))
+        return self._add("Div", "factor", norm.scale, deviation)
+
+    def _mean(self, x: str, shape: tuple[int, ...], shares: tuple[str, str] | None, name: str) -> str:
+        """Of each channel: (1, C, 1)."""
+        rows = self._mean_along(x, len(shape) - 1, f"{name}_of_rows", shares and shares[1])
         # The reshape also keeps engines from joining the means to one long sum again.
-        lines = self._add("Reshape", f"{name}_lines", rows, self._sides("lines", 1, channels, -1))
-        means = self._mean_along(lines, 2, f"{name}_of_channels", shares and shares[0])
+        lines = self._add("Reshape", f"{name}_lines", rows, self._sides(f"lines_{shape[1]}", 1, shape[1], -1))
+        return self._mean_along(lines, 2, f"{name}_of_channels", shares and shares[0])
+
+    def _mean_of_groups(self, means: list[str], norm: _Norm, name: str) -> str:
+        """Of each group, for every channel of it: (1, C, 1, ...), from those of the channels' parts."""
+        channels, num_inner = norm.shape[1], len(norm.shape) - 2
         groups = (1, norm.num_groups, channels // norm.num_groups)
-        grouped = self._add("Reshape", f"{name}_grouped", means, self._sides("groups", *groups))
+        of_channels = means[0] if len(means) == 1 else self._add("Concat", f"{name}_of_parts", *means, axis=1)
+        grouped = self._add("Reshape", f"{name}_grouped", of_channels, self._sides("groups", *groups))
         of_groups = self._add("ReduceMean", f"{name}_of_groups", grouped, self._sides("third", 2))
         spread = self._add("Expand", f"{name}_spread", of_groups, self._sides("groups", *groups))
         return self._add("Reshape", name, spread, self._sides("channels", 1, channels, *[1] * num_inner))
