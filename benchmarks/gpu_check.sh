@@ -28,13 +28,16 @@ for path in sdk/jiffsdk/*; do
 done
 cmake -S . -B "$folder/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DJIFF_CUDA=ON \
   -DJIFF_CUDA_ARCHITECTURES="$capability" -DPython_EXECUTABLE="$("$python" -c 'import sys; print(sys.executable)')" \
-  -DJIFF_PYTHON_OUTPUT_DIR="$package" >"$folder/cmake.log"
+  -DJIFF_PYTHON_OUTPUT_DIR="$package" -DJIFF_BUILD_LIBRARY=ON -DJIFF_BUILD_STATIC=OFF \
+  -DJIFF_TORCH_ROOT="$("$python" -c 'import pathlib, torch; print(pathlib.Path(torch.__file__).parent)')" \
+  >"$folder/cmake.log"
 cmake --build "$folder/build" 2>&1 | tee "$folder/build.log" | grep -E "error|warning|FAILED" || true
 "$python" tests/cuda_resources.py "$folder/build.log"
 
-export PYTHONPATH=$folder/package:export:tests:.
+export PYTHONPATH=$folder/package:export:tests:. JIFF_CUDA_LIBRARY=$folder/build/libjiff.so
 tests=(tests/test_cuda_device.py tests/test_cuda_heads.py tests/test_cuda_ops.py tests/test_cuda_surface.py
-  tests/test_cuda_pipeline.py tests/test_cuda_warpgroup_plan.py tests/test_ops_hidden_colors.py)
+  tests/test_cuda_pipeline.py tests/test_cuda_library.py tests/test_cuda_warpgroup_plan.py
+  tests/test_ops_hidden_colors.py)
 pytest=("$python" -m pytest -q -p no:cacheprovider -o "pythonpath=$folder/package export tests .")
 
 step "tests against the CPU"

@@ -18,6 +18,8 @@ if(LibTorch_FOUND AND NOT TARGET torch::runtime)
   add_library(torch::runtime INTERFACE IMPORTED)
   target_include_directories(torch::runtime INTERFACE
     "${LibTorch_INCLUDE_DIR}" "${LibTorch_INCLUDE_DIR}/torch/csrc/api/include")
+  # Nobody calls libtorch, which brings the part for GPUs where there is one.
   target_link_libraries(torch::runtime INTERFACE
-    "${LibTorch_torch_LIBRARY}" "${LibTorch_torch_cpu_LIBRARY}" "${LibTorch_c10_LIBRARY}")
+    "-Wl,--push-state,--no-as-needed" "${LibTorch_torch_LIBRARY}" "-Wl,--pop-state"
+    "${LibTorch_torch_cpu_LIBRARY}" "${LibTorch_c10_LIBRARY}")
 endif()

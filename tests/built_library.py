@@ -23,7 +23,8 @@ def openvino_libraries() -> str:
 def engine_libraries() -> str:
     """The same for all engines of this environment, for LD_LIBRARY_PATH."""
     torch = package_dir("torch")
-    return os.pathsep.join([openvino_libraries(), *([str(torch / "lib")] if torch is not None else [])])
+    openvino = [openvino_libraries()] if package_dir("openvino") is not None else []
+    return os.pathsep.join([*openvino, *([str(torch / "lib")] if torch is not None else [])])
 
 
 def openvino_cmake_dir() -> Path:

@@ -64,6 +64,7 @@ class ReconstructorOptions(Sized):
         ("num_threads", c_int32),
         ("keeps_memory", c_int32),
         ("heads", c_char_p),
+        ("networks", c_char_p),
     ]
 
 
@@ -140,6 +141,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "jiff_bundle_free": (c_int32, [c_void_p]),
     "jiff_reconstructor_create": (c_int32, [c_void_p, POINTER(ReconstructorOptions), POINTER(c_void_p)]),
     "jiff_reconstructor_engine": (c_char_p, [c_void_p]),
+    "jiff_reconstructor_networks": (c_char_p, [c_void_p]),
     "jiff_reconstructor_free": (c_int32, [c_void_p]),
     "jiff_reconstruct": (
         c_int32,

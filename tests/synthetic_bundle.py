@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,20 @@ def write_bundle(
             },
         },
     }
+    write_manifest(directory, manifest)
+    return directory
+
+
+def with_torchscript(bundle: Path, directory: Path) -> Path:
+    """A copy of the bundle with its graphs as the exporter writes them in TorchScript, too."""
+    from jiffexport.to_torchscript import to_torchscript
+
+    shutil.copytree(bundle, directory)
+    manifest = read_manifest(directory)
+    for entry in manifest["graphs"].values():
+        file = f"{Path(entry['file']).stem}.fp32.ts"
+        (directory / file).write_bytes(to_torchscript(onnx.load(str(directory / entry["file"]))))
+        entry["variants"] = [{"format": "torchscript", "precision": "fp32", "file": file}]
     write_manifest(directory, manifest)
     return directory
 

@@ -278,7 +278,8 @@ def test_options_of_an_older_header_end_before_what_it_did_not_know(
     options.struct_size = first + 4  # half a pointer
     status = library.jiff_reconstructor_create(bundle, byref(options), byref(handle))
     assert c_api.STATUS_NAMES[status] == "JIFF_INVALID_ARGUMENT"
-    assert f"is {first + 4}, this library knows {first + 8}" in library.jiff_last_error().decode()
+    known = ctypes.sizeof(c_api.ReconstructorOptions)
+    assert f"is {first + 4}, this library knows {known}" in library.jiff_last_error().decode()
     with refused("JIFF_INVALID_ARGUMENT", "heads is 'not a precision'", '"int8"'):
         library.create(bundle, heads=b"not a precision")
     with refused("JIFF_INVALID_ARGUMENT", "keeps_memory must be 0 or 1, got 2"):
@@ -301,6 +302,10 @@ def test_what_cannot_be_had_is_refused_by_name(library: Library, bundle_dir: Pat
         library.create(bundle, device=b"gpu")
     with refused("JIFF_ENGINE_ERROR", "this build of jiffsdk has no CUDA; build it with JIFF_CUDA=ON"):
         library.create(bundle, device=b"cuda")
+    with refused("JIFF_INVALID_ARGUMENT", "networks is 'cuda', but device is 'cpu'; set that to \"cuda\""):
+        library.create(bundle, networks=b"cuda")
+    with refused("JIFF_INVALID_ARGUMENT", 'networks is \'npu\'; use "cpu" or "cuda"'):
+        library.create(bundle, device=b"cuda", networks=b"npu")
     with refused("JIFF_ENGINE_ERROR", "no precision 'int8'"):
         library.create(bundle, precision=b"int8")
     with refused("JIFF_INVALID_ARGUMENT", "num_threads", "1025"):
@@ -391,6 +396,7 @@ def test_freed_null_and_foreign_handles_get_a_status(
     assert library.jiff_reconstructor_create(bundle, None, byref(handle)) == invalid
     assert handle.value is None
     assert library.jiff_reconstructor_engine(loaded) == b"openvino"
+    assert library.jiff_reconstructor_networks(loaded) == b"cpu"
 
 
 def test_null_pointers_get_a_status(library: Library, loaded: c_void_p) -> None:

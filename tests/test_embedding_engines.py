@@ -21,7 +21,7 @@ from built_library import (
     run,
 )
 from figures import person, photograph
-from synthetic_bundle import read_manifest, write_manifest
+from synthetic_bundle import read_manifest, with_torchscript, write_manifest
 from test_embedding_package import build_consumer, reconstruct_with
 
 RESOLUTION = 64
@@ -64,21 +64,8 @@ def ask(library: Path, bundle: Path, engine: str, **environment: str) -> tuple[l
 
 @pytest.fixture(scope="module")
 def torchscript_bundle(bundle_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The synthetic bundle with its graphs as the exporter writes them in TorchScript."""
     pytest.importorskip("torch")
-    import onnx
-
-    from jiffexport.to_torchscript import to_torchscript
-
-    directory = tmp_path_factory.mktemp("torchscript") / "bundle"
-    shutil.copytree(bundle_dir, directory)
-    manifest = read_manifest(directory)
-    for entry in manifest["graphs"].values():
-        file = f"{Path(entry['file']).stem}.fp32.ts"
-        (directory / file).write_bytes(to_torchscript(onnx.load(str(directory / entry["file"]))))
-        entry["variants"] = [{"format": "torchscript", "precision": "fp32", "file": file}]
-    write_manifest(directory, manifest)
-    return directory
+    return with_torchscript(bundle_dir, tmp_path_factory.mktemp("torchscript") / "bundle")
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +174,7 @@ def test_devices_and_precisions_that_an_engine_lacks_are_refused(
 
 FAULTS = {
     "NO_FAULT": "must have an input 'image' of shape [1, 4, 128, 128] as the manifest says",
-    "OTHER_VERSION": "is of version 2 of the interface, this library of 1; install both from one build",
+    "OTHER_VERSION": "is of version 3 of the interface, this library of 2; install both from one build",
     "NO_MODULE": "is no engine's module",
     "NO_FUNCTION": "lacks functions",
     "OTHER_NAME": "holds engine 'elsewhere'; rename it libjiff_engine_elsewhere.so",

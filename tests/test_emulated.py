@@ -53,7 +53,12 @@ def run_tests(package: Path, *arguments: str, **settings: str) -> str:
     finished = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-o", f"pythonpath={' '.join(paths)}", *arguments],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **settings},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(paths),
+            "JIFF_CUDA_LIBRARY": str(package.parent / "build" / "libjiff.so"),
+            **settings,
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -83,37 +88,5 @@ def test_kernels_of_amx_tiles(emulated_package: Path) -> None:
 
 @pytest.mark.parametrize("order", ["reverse", "7"])
 def test_threads_between_barriers_may_run_in_any_order(emulated_package: Path, order: str) -> None:
-    paths = [str(path) for path in GPU_TESTS if "pipeline" not in path.name]
+    paths = [str(path) for path in GPU_TESTS if path.stem not in ("test_cuda_pipeline", "test_cuda_library")]
     assert " passed" in run_tests(emulated_package, *paths, JIFF_EMULATION_ORDER=order)
-
-
-LIBRARY_SCRIPT = """
-import sys
-from pathlib import Path
-import numpy as np
-import c_api
-from synthetic_bundle import write_bundle
-
-library = c_api.Library(Path(sys.argv[1]))
-bundle = library.open_bundle(write_bundle(Path(sys.argv[2])))
-pixels = np.zeros((200, 100, 4), np.uint8)
-pixels[20:180, 30:70] = 255
-meshes = []
-for device in (b"cpu", b"cuda"):
-    reconstructor = library.create(bundle, device=device)
-    found = library.reconstruct(reconstructor, c_api.image_view(pixels), resolution=32)
-    meshes.append(library.mesh(found))
-    library.check(library.jiff_reconstructor_free(reconstructor))
-on_cpu, on_gpu = (c_api.arrays_of(mesh)[0] for mesh in meshes)
-assert len(on_gpu) == len(on_cpu) > 100, (len(on_gpu), len(on_cpu))
-assert np.abs(on_gpu - on_cpu).max() < 0.01
-print("same surface")
-"""
-
-
-def test_the_library_reconstructs_on_the_gpu(emulated_package: Path, tmp_path: Path) -> None:
-    library = emulated_package.parent / "build" / "libjiff.so"
-    printed = run(
-        sys.executable, "-c", LIBRARY_SCRIPT, library, tmp_path, env={"PYTHONPATH": str(ROOT / "tests")}
-    )
-    assert "same surface" in printed

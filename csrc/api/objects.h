@@ -17,13 +17,16 @@ namespace jiff::api {
 
 struct LoadedReconstructor {
     LoadedReconstructor(const Bundle& bundle, const std::shared_ptr<Engine>& engine, Precision precision,
-                        bool uses_gpu)
-        : reconstructor(bundle, engine, precision), engine(registered_name(engine->name())) {
+                        bool uses_gpu, bool networks_on_gpu)
+        : reconstructor(bundle, engine, precision),
+          engine(registered_name(engine->name())),
+          networks(networks_on_gpu ? "cuda" : "cpu") {
         if (uses_gpu) reconstructor.use_gpu("fp16");
     }
 
     Reconstructor reconstructor;
-    const char* engine;  // a name in jiff_engines()
+    const char* engine;    // a name in jiff_engines()
+    const char* networks;  // where they run
 };
 
 struct FinishedReconstruction {

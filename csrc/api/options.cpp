@@ -38,6 +38,17 @@ Precision head_precision(const std::string& heads) {
     refuse("heads is '" + heads + "'; use \"f32\", \"bf16\" or \"int8\"");
 }
 
+// With the heads on the GPU.
+std::string device_of_networks(const char* given, const std::string& engine) {
+    if (given == nullptr) {
+        const RegisteredEngine* const found = engine_of_gpu();
+        return found != nullptr && (engine == "auto" || engine == found->name) ? "cuda" : "cpu";
+    }
+    const std::string device = given;
+    if (device == "cpu" || device == "cuda") return device;
+    refuse("networks is '" + device + "'; use \"cpu\" or \"cuda\"");
+}
+
 FaceBlend face_blend(std::int32_t given) {
     if (given == JIFF_FACE_REGION) return FaceBlend::kRegion;
     if (given == JIFF_FACE_DISTANCE) return FaceBlend::kDistance;
@@ -51,9 +62,11 @@ EngineRequest engine_request(const jiff_reconstructor_options* options) {
     EngineRequest request{"auto", {}, Precision::kFp32, false};
     if (given.engine != nullptr) request.name = given.engine;
     if (given.device != nullptr) request.options.device = given.device;
-    if (request.options.device == "cuda") {
-        request.uses_gpu = true;
-        request.options.device = "cpu";  // where the engines of this library run
+    request.uses_gpu = request.options.device == "cuda";
+    if (request.uses_gpu) request.options.device = device_of_networks(given.networks, request.name);
+    if (given.networks != nullptr && !request.uses_gpu && std::string(given.networks) != "cpu") {
+        refuse("networks is '" + std::string(given.networks) + "', but device is '" + request.options.device +
+               "'; set that to \"cuda\"");
     }
     const std::string precision = given.precision == nullptr ? "auto" : given.precision;
     if (precision != "auto") request.options.precision = precision;

@@ -19,10 +19,14 @@ extern "C" jiff_status jiff_reconstructor_create(const jiff_bundle* bundle,
         const EngineRequest request = engine_request(options);
         if (request.uses_gpu) jiff::require_gpu();  // before seconds of loading
         const auto engine = jiff::create_engine(request.name, request.options);
-        auto loaded =
-            std::make_shared<const LoadedReconstructor>(*model, engine, request.precision, request.uses_gpu);
+        const bool networks_on_gpu = request.options.device == "cuda";
+        auto loaded = std::make_shared<const LoadedReconstructor>(*model, engine, request.precision,
+                                                                  request.uses_gpu, networks_on_gpu);
         log_info("bundle '" + model->name + "' " + model->version + " loaded by engine '" + loaded->engine +
-                 "', " + request.options.precision + (request.uses_gpu ? ", heads on the GPU" : ""));
+                 "', " + request.options.precision +
+                 (networks_on_gpu    ? ", on the GPU"
+                  : request.uses_gpu ? ", heads on the GPU"
+                                     : ""));
         *reconstructor = reconstructors().add(std::move(loaded));
     });
 }
@@ -31,6 +35,12 @@ extern "C" const char* jiff_reconstructor_engine(const jiff_reconstructor* recon
     const char* name = nullptr;
     guarded([&] { name = reconstructors().get(reconstructor)->engine; });
     return name;
+}
+
+extern "C" const char* jiff_reconstructor_networks(const jiff_reconstructor* reconstructor) {
+    const char* device = nullptr;
+    guarded([&] { device = reconstructors().get(reconstructor)->networks; });
+    return device;
 }
 
 extern "C" jiff_status jiff_reconstructor_free(jiff_reconstructor* reconstructor) {

@@ -37,12 +37,17 @@ class Graph {
     virtual GpuTensors run_on_gpu(const GpuTensors& inputs);
 };
 
+// In what form a graph lies in a file: its own is the first, others are its variants in the bundle.
+struct GraphForm {
+    std::string format = "onnx", precision = "fp32";
+};
+
 class Engine {
   public:
     virtual ~Engine() = default;
     virtual std::string name() const = 0;
-    // Of the files that it loads: a graph's own file is "onnx", other forms are its variants in the bundle.
-    virtual std::string format() const { return "onnx"; }
+    // Of the files that it loads.
+    virtual GraphForm form() const { return {}; }
     // Loads the graph file at `path`. Throws Error(kEngine) naming the file.
     virtual std::unique_ptr<Graph> load(const std::string& path) = 0;
     // The same for a graph that must not be rounded to the precision that the engine was asked for.

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 #include <string>
+#include <vector>
 
 #include "core/status.h"
 #include "engine/engine.h"
@@ -20,19 +22,33 @@ inline std::string one_line(std::string text) {
     return text;
 }
 
-// For engines that run on the CPU in float32 alone. Throws Error(kEngine).
-inline void require_cpu_f32(const std::string& engine, const EngineOptions& options) {
-    if (options.device != "cpu")
-        fail_engine("engine '" + engine + "' has no device '" + options.device + "'; it has: cpu");
-    if (options.precision != "f32")
-        fail_engine("engine '" + engine + "' has no precision '" + options.precision + "'; it has: f32");
+// What an engine computes in on each of its devices.
+using DevicesAndPrecisions = std::map<std::string, std::vector<std::string>>;
+
+// Throws Error(kEngine) when `options` ask for something else.
+inline void check_options(const std::string& engine, const EngineOptions& options,
+                          const DevicesAndPrecisions& has) {
+    const auto refuse = [&](const std::string& what, const std::string& got, const std::string& there) {
+        fail_engine("engine '" + engine + "' has no " + what + " '" + got + "'; it has: " + there);
+    };
+    const auto join = [](const std::string& list, const std::string& name) {
+        return list.empty() ? name : list + ", " + name;
+    };
+    std::string devices, precisions;
+    for (const auto& device : has) devices = join(devices, device.first);
+    const auto device = has.find(options.device);
+    if (device == has.end()) refuse("device", options.device, devices);
+    for (const auto& precision : device->second) precisions = join(precisions, precision);
+    const auto& there = device->second;
+    if (std::find(there.begin(), there.end(), options.precision) == there.end())
+        refuse("precision", options.precision, precisions);
 }
 
-// What `inputs` hold under any of the `names` of one input. Throws Error(kEngine) when that is nothing of
-// this shape.
-template <typename Names>
-const TensorView& given_input(const NamedViews& inputs, const Names& names, const Shape& shape,
-                              const std::string& graph) {
+// What `inputs` hold under any of the `names` of one input, views or tensors of the GPU. Throws
+// Error(kEngine) when that is nothing of this shape.
+template <typename Tensors, typename Names>
+const typename Tensors::mapped_type& given_input(const Tensors& inputs, const Names& names,
+                                                 const Shape& shape, const std::string& graph) {
     std::string got = "none";
     for (const auto& name : names) {
         const auto given = inputs.find(name);

@@ -8,6 +8,7 @@
 #include <sstream>
 #include <utility>
 
+#include "core/cuda.h"
 #include "engine/engine_checks.h"
 #include "engine/shared_library.h"
 #include "jiff/engine_module.h"
@@ -23,7 +24,7 @@ constexpr char kSuffix[] = ".so";
 // function has returned, since nothing may be thrown through it.
 class Answer {
   public:
-    jiff_engine_answer view() { return {this, take_tensor, take_failure}; }
+    jiff_engine_answer view() { return {this, take_tensor, take_failure, take_gpu_tensor}; }
 
     // Throws Error(kEngine) in the words of the module, unless it did what it was asked.
     void check(bool succeeded, const std::string& tried) const {
@@ -34,6 +35,7 @@ class Answer {
 
     std::vector<std::pair<std::string, Shape>> shapes;
     NamedTensors tensors;
+    GpuTensors gpu_tensors;
 
   private:
     static void take_tensor(void* context, const jiff_engine_tensor* given) {
@@ -54,7 +56,20 @@ class Answer {
         }
     }
 
-    void take(const jiff_engine_tensor& given) {
+    // What it owns is released also where the tensor is refused.
+    static void take_gpu_tensor(void* context, const jiff_engine_tensor* given, void* owner,
+                                void (*release)(void*)) {
+        Answer& self = *static_cast<Answer*>(context);
+        try {
+            const std::shared_ptr<const void> kept(owner, release);
+            const Shape shape = checked_shape(*given);
+            self.gpu_tensors.insert_or_assign(given->name, GpuTensor{given->data, shape, kept});
+        } catch (...) {
+            self.fault_ = std::current_exception();
+        }
+    }
+
+    static Shape checked_shape(const jiff_engine_tensor& given) {
         constexpr std::size_t kMostSides = 16;
         constexpr std::int64_t kMostElements = std::int64_t{1} << 40;
         if (given.name == nullptr || given.rank > kMostSides || (given.rank > 0 && given.shape == nullptr))
@@ -67,9 +82,14 @@ class Answer {
                             "' the impossible shape " + to_string(shape));
             num_elements *= side;
         }
+        return shape;
+    }
+
+    void take(const jiff_engine_tensor& given) {
+        Shape shape = checked_shape(given);
         if (given.data != nullptr) {
             Tensor tensor(shape);
-            std::copy_n(given.data, num_elements, tensor.data());
+            std::copy_n(given.data, tensor.size(), tensor.data());
             tensors.insert_or_assign(given.name, std::move(tensor));
         }
         shapes.emplace_back(given.name, std::move(shape));
@@ -83,9 +103,11 @@ using EngineHandle = std::shared_ptr<void>;
 
 class ModuleGraph : public Graph {
   public:
-    ModuleGraph(const jiff_engine_module& module, EngineHandle engine, const std::string& path)
+    ModuleGraph(const jiff_engine_module& module, EngineHandle engine, const std::string& path,
+                bool is_on_gpu)
         : module_(module),
           engine_(std::move(engine)),
+          is_on_gpu_(is_on_gpu),
           name_(fs::path(path).filename().string()),
           graph_(nullptr, Unload{module.unload}) {
         Answer answer;
@@ -101,19 +123,30 @@ class ModuleGraph : public Graph {
     NamedShapes outputs() const override { return {outputs_.begin(), outputs_.end()}; }
 
     NamedTensors run(const NamedViews& inputs) override {
-        std::vector<jiff_engine_tensor> given;
-        for (const auto& [name, shape] : inputs_) {
-            const TensorView& view = given_input(inputs, std::vector{name}, shape, name_);
-            given.push_back({name.c_str(), shape.data(), shape.size(), view.data});
-        }
-        Answer answer;
-        const auto view = answer.view();
-        const bool succeeded = module_.run(graph_.get(), given.data(), given.size(), &view) == 0;
-        answer.check(succeeded, "graph '" + name_ + "' failed");
-        return std::move(answer.tensors);
+        return std::move(answer_of(module_.run, inputs).tensors);
+    }
+
+    bool is_on_gpu() const override { return is_on_gpu_; }
+    GpuTensors run_on_gpu(const GpuTensors& inputs) override {
+        if (!is_on_gpu_) return Graph::run_on_gpu(inputs);
+        return std::move(answer_of(module_.run_on_gpu, inputs).gpu_tensors);
     }
 
   private:
+    template <typename Run, typename Inputs>
+    Answer answer_of(Run run, const Inputs& inputs) const {
+        std::vector<jiff_engine_tensor> given;
+        for (const auto& [name, shape] : inputs_) {
+            const auto& tensor = given_input(inputs, std::vector{name}, shape, name_);
+            given.push_back({name.c_str(), shape.data(), shape.size(), tensor.data});
+        }
+        Answer answer;
+        const auto view = answer.view();
+        const bool succeeded = run(graph_.get(), given.data(), given.size(), &view) == 0;
+        answer.check(succeeded, "graph '" + name_ + "' failed");
+        return answer;
+    }
+
     struct Unload {
         void (*unload)(void*);
         void operator()(void* graph) const { unload(graph); }
@@ -131,6 +164,7 @@ class ModuleGraph : public Graph {
 
     const jiff_engine_module& module_;
     EngineHandle engine_;  // lives as long as its graphs
+    bool is_on_gpu_;
     std::string name_;
     GraphHandle graph_;
     std::vector<std::pair<std::string, Shape>> inputs_, outputs_;
@@ -138,25 +172,39 @@ class ModuleGraph : public Graph {
 
 class ModuleEngine : public Engine {
   public:
-    ModuleEngine(const jiff_engine_module& module, const EngineOptions& options) : module_(module) {
+    ModuleEngine(const jiff_engine_module& module, const EngineOptions& options)
+        : module_(module),
+          is_on_gpu_(options.device == "cuda"),
+          precision_(options.precision == "f16" ? "fp16" : "fp32") {
+        if (is_on_gpu_ && module.run_on_gpu == nullptr)
+            fail_engine("engine '" + name() + "' has no device 'cuda'; it has: cpu");
         Answer answer;
         const auto view = answer.view();
         const jiff_engine_options wanted{options.device.c_str(), options.precision.c_str(),
-                                         options.num_threads};
+                                         options.num_threads, device_index()};
         void* const engine = module.create(&wanted, &view);
         if (engine != nullptr) engine_ = EngineHandle(engine, module.destroy);
         answer.check(engine != nullptr, "engine '" + name() + "' does not start");
     }
 
     std::string name() const override { return module_.name; }
-    std::string format() const override { return module_.format; }
+    GraphForm form() const override { return {module_.format, precision_}; }
 
     std::unique_ptr<Graph> load(const std::string& path) override {
-        return std::make_unique<ModuleGraph>(module_, engine_, path);
+        return std::make_unique<ModuleGraph>(module_, engine_, path, is_on_gpu_);
     }
 
   private:
+    int device_index() const {
+#if defined(JIFF_HAVE_CUDA)
+        if (is_on_gpu_) return cuda::current_device_index();
+#endif
+        return 0;
+    }
+
     const jiff_engine_module& module_;
+    bool is_on_gpu_;
+    std::string precision_;
     EngineHandle engine_;
 };
 

@@ -2,12 +2,14 @@
 
 #include <onnxruntime/onnxruntime_c_api.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <mutex>
 #include <utility>
 #include <vector>
 
+#include "core/cuda.h"
 #include "engine/engine_checks.h"
 #include "engine/shared_library.h"
 
@@ -95,6 +97,54 @@ OrtEnv* environment() {
     return instance;
 }
 
+Owned<OrtMemoryInfo> host_memory() {
+    return owned<OrtMemoryInfo>(
+        api().ReleaseMemoryInfo, "ONNX Runtime does not know the host's memory", [](OrtMemoryInfo** memory) {
+            return api().CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, memory);
+        });
+}
+
+// ---- The GPU. An emulated one, for tests, computes on the processor and has the host's memory. -----------
+#if defined(JIFF_HAVE_CUDA) && !defined(JIFF_CUDA_EMULATED)
+constexpr char kCudaProvider[] = "CUDAExecutionProvider";
+
+bool has_cuda_provider() {
+    char** names = nullptr;
+    int count = 0;
+    check(api().GetAvailableProviders(&names, &count), "ONNX Runtime does not tell its providers");
+    const bool found = std::find(names, names + count, std::string(kCudaProvider)) != names + count;
+    check(api().ReleaseAvailableProviders(names, count), "ONNX Runtime does not tell its providers");
+    return found;
+}
+
+// Sessions with these settings run on the current GPU, what it has no kernel for on the processor.
+void use_gpu(OrtSessionOptions* settings) {
+    const std::string tried = "engine 'onnxruntime' does not start on the GPU";
+    if (!has_cuda_provider()) {
+        fail_engine("ONNX Runtime " + runtime().version + " has no " + kCudaProvider +
+                    "; set JIFF_ONNXRUNTIME_LIBRARY to one that has, or let networks run on the processor");
+    }
+    const auto provider = owned<OrtCUDAProviderOptionsV2>(
+        api().ReleaseCUDAProviderOptions, tried,
+        [](OrtCUDAProviderOptionsV2** options) { return api().CreateCUDAProviderOptions(options); });
+    const std::string device = std::to_string(cuda::current_device_index());
+    const char *const key = "device_id", *const value = device.c_str();
+    check(api().UpdateCUDAProviderOptions(provider.get(), &key, &value, 1), tried);
+    check(api().SessionOptionsAppendExecutionProvider_CUDA_V2(settings, provider.get()), tried);
+}
+
+Owned<OrtMemoryInfo> gpu_memory() {
+    return owned<OrtMemoryInfo>(
+        api().ReleaseMemoryInfo, "ONNX Runtime does not know the GPU's memory", [](OrtMemoryInfo** memory) {
+            return api().CreateMemoryInfo("Cuda", OrtDeviceAllocator, cuda::current_device_index(),
+                                          OrtMemTypeDefault, memory);
+        });
+}
+#else
+void use_gpu(OrtSessionOptions*) {}
+Owned<OrtMemoryInfo> gpu_memory() { return host_memory(); }
+#endif
+
 struct Port {
     std::string name;
     Shape shape;  // -1 where it is not static
@@ -102,18 +152,16 @@ struct Port {
 
 class OnnxRuntimeGraph : public Graph {
   public:
-    OnnxRuntimeGraph(const std::string& path, const OrtSessionOptions* settings)
+    OnnxRuntimeGraph(const std::string& path, const OrtSessionOptions* settings, bool is_on_gpu)
         : name_(std::filesystem::path(path).filename().string()),
           session_(owned<OrtSession>(api().ReleaseSession, "onnxruntime cannot load '" + path + "'",
                                      [&](OrtSession** session) {
                                          return api().CreateSession(environment(), path.c_str(), settings,
                                                                     session);
                                      })),
-          memory_(owned<OrtMemoryInfo>(api().ReleaseMemoryInfo, failed(),
-                                       [](OrtMemoryInfo** memory) {
-                                           return api().CreateCpuMemoryInfo(OrtArenaAllocator,
-                                                                            OrtMemTypeDefault, memory);
-                                       })),
+          is_on_gpu_(is_on_gpu),
+          memory_(host_memory()),
+          gpu_memory_(is_on_gpu ? gpu_memory() : host_memory()),
           inputs_(
               ports(api().SessionGetInputCount, api().SessionGetInputName, api().SessionGetInputTypeInfo)),
           outputs_(ports(api().SessionGetOutputCount, api().SessionGetOutputName,
@@ -128,7 +176,8 @@ class OnnxRuntimeGraph : public Graph {
         std::vector<const OrtValue*> input_values;
         std::vector<const char*> input_names, output_names;
         for (const auto& port : inputs_) {
-            given.push_back(value_of(given_input(inputs, std::vector{port.name}, port.shape, name_)));
+            const TensorView& view = given_input(inputs, std::vector{port.name}, port.shape, name_);
+            given.push_back(value_of(view.data, view.shape, *memory_));
             input_values.push_back(given.back().get());
             input_names.push_back(port.name.c_str());
         }
@@ -146,7 +195,47 @@ class OnnxRuntimeGraph : public Graph {
         return outputs;
     }
 
+    bool is_on_gpu() const override { return is_on_gpu_; }
+
+    GpuTensors run_on_gpu(const GpuTensors& inputs) override {
+        if (!is_on_gpu_) return Graph::run_on_gpu(inputs);
+        const auto binding = owned<OrtIoBinding>(api().ReleaseIoBinding, failed(), [&](OrtIoBinding** made) {
+            return api().CreateIoBinding(session_.get(), made);
+        });
+        std::vector<Owned<OrtValue>> given;
+        for (const auto& port : inputs_) {
+            const GpuTensor& tensor = given_input(inputs, std::vector{port.name}, port.shape, name_);
+            given.push_back(value_of(tensor.data, tensor.shape, *gpu_memory_));
+            check(api().BindInput(binding.get(), port.name.c_str(), given.back().get()), failed());
+        }
+        for (const auto& port : outputs_)
+            check(api().BindOutputToDevice(binding.get(), port.name.c_str(), gpu_memory_.get()), failed());
+        check(api().RunWithBinding(session_.get(), nullptr, binding.get()), failed());
+        check(api().SynchronizeBoundOutputs(binding.get()), failed());
+        return bound_outputs(*binding);
+    }
+
   private:
+    // In the order in which they were bound.
+    GpuTensors bound_outputs(const OrtIoBinding& binding) const {
+        OrtAllocator* allocator = nullptr;
+        check(api().GetAllocatorWithDefaultOptions(&allocator), failed());
+        OrtValue** values = nullptr;
+        std::size_t count = 0;
+        check(api().GetBoundOutputValues(&binding, allocator, &values, &count), failed());
+        std::vector<std::shared_ptr<OrtValue>> owners;
+        for (std::size_t i = 0; i < count; ++i) owners.emplace_back(values[i], api().ReleaseValue);
+        check(api().AllocatorFree(allocator, values), failed());
+        GpuTensors outputs;
+        for (std::size_t i = 0; i < count; ++i) {
+            void* data = nullptr;
+            check(api().GetTensorMutableData(owners[i].get(), &data), failed());
+            outputs.emplace(outputs_[i].name,
+                            GpuTensor{static_cast<const float*>(data), shape_of(*owners[i]), owners[i]});
+        }
+        return outputs;
+    }
+
     std::string failed() const { return "graph '" + name_ + "' failed"; }
 
     static NamedShapes shapes_of(const std::vector<Port>& ports) {
@@ -192,19 +281,23 @@ class OnnxRuntimeGraph : public Graph {
     }
 
     // ONNX Runtime only reads inputs, though its values have no const form.
-    Owned<OrtValue> value_of(const TensorView& view) const {
+    Owned<OrtValue> value_of(const float* data, const Shape& shape, const OrtMemoryInfo& memory) const {
         return owned<OrtValue>(api().ReleaseValue, failed(), [&](OrtValue** value) {
             return api().CreateTensorWithDataAsOrtValue(
-                memory_.get(), const_cast<float*>(view.data), std::size_t(view.size()) * sizeof(float),
-                view.shape.data(), view.shape.size(), ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, value);
+                &memory, const_cast<float*>(data), std::size_t(num_elements(shape)) * sizeof(float),
+                shape.data(), shape.size(), ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, value);
         });
     }
 
-    Tensor copy(OrtValue* value) const {
+    Shape shape_of(const OrtValue& value) const {
         const auto info = owned<OrtTensorTypeAndShapeInfo>(
             api().ReleaseTensorTypeAndShapeInfo, failed(),
-            [&](OrtTensorTypeAndShapeInfo** made) { return api().GetTensorTypeAndShape(value, made); });
-        Tensor tensor(shape_of(info.get()));
+            [&](OrtTensorTypeAndShapeInfo** made) { return api().GetTensorTypeAndShape(&value, made); });
+        return shape_of(info.get());
+    }
+
+    Tensor copy(OrtValue* value) const {
+        Tensor tensor(shape_of(*value));
         void* data = nullptr;
         check(api().GetTensorMutableData(value, &data), failed());
         std::copy_n(static_cast<const float*>(data), tensor.size(), tensor.data());
@@ -213,7 +306,8 @@ class OnnxRuntimeGraph : public Graph {
 
     std::string name_;
     Owned<OrtSession> session_;
-    Owned<OrtMemoryInfo> memory_;
+    bool is_on_gpu_;
+    Owned<OrtMemoryInfo> memory_, gpu_memory_;
     std::vector<Port> inputs_, outputs_;
 };
 
@@ -222,27 +316,52 @@ class OnnxRuntimeEngine : public Engine {
     explicit OnnxRuntimeEngine(const EngineOptions& options)
         : settings_(owned<OrtSessionOptions>(
               api().ReleaseSessionOptions, kStart,
-              [](OrtSessionOptions** settings) { return api().CreateSessionOptions(settings); })) {
-        require_cpu_f32("onnxruntime", options);
+              [](OrtSessionOptions** settings) { return api().CreateSessionOptions(settings); })),
+          is_on_gpu_(options.device == "cuda"),
+          precision_(options.precision == "f16" ? "fp16" : "fp32") {
+        check_options("onnxruntime", options, onnxruntime_devices());
         check(api().SetIntraOpNumThreads(settings_.get(), options.num_threads), kStart);
+        if (is_on_gpu_) use_gpu(settings_.get());
     }
 
     std::string name() const override { return "onnxruntime"; }
+    GraphForm form() const override { return {"onnx", precision_}; }
 
     std::unique_ptr<Graph> load(const std::string& path) override {
-        return std::make_unique<OnnxRuntimeGraph>(path, settings_.get());
+        return std::make_unique<OnnxRuntimeGraph>(path, settings_.get(), is_on_gpu_);
     }
 
   private:
     static constexpr char kStart[] = "engine 'onnxruntime' does not start";
 
+    // "f16" is a form of the graphs, which on a processor gains nothing.
+    static DevicesAndPrecisions onnxruntime_devices() {
+#if defined(JIFF_HAVE_CUDA)
+        return {{"cpu", { "f32" }}, { "cuda", { "f32", "f16" } }};
+#else
+        return {{ "cpu", { "f32" } }};
+#endif
+    }
+
     Owned<OrtSessionOptions> settings_;
+    bool is_on_gpu_;
+    std::string precision_;
 };
 
 }  // namespace
 
 std::string onnxruntime_problem() { return runtime().problem; }
 std::string onnxruntime_version() { return runtime().version; }
+
+bool onnxruntime_runs_on_gpu() {
+#if defined(JIFF_CUDA_EMULATED)
+    return true;
+#elif defined(JIFF_HAVE_CUDA)
+    return has_cuda_provider();
+#else
+    return false;
+#endif
+}
 
 std::shared_ptr<Engine> create_onnxruntime_engine(const EngineOptions& options) {
     if (!runtime().problem.empty()) fail_engine("engine 'onnxruntime' cannot be used: " + runtime().problem);

@@ -1,4 +1,5 @@
-// ONNX Runtime on the CPU. Its library is loaded when it is first asked for, so that nothing links it.
+// ONNX Runtime on the CPU, and on NVIDIA GPUs where its library was built for them. That is loaded when it is
+// first asked for, so that nothing links it.
 #pragma once
 
 #include <memory>
@@ -13,6 +14,8 @@ std::string onnxruntime_problem();
 
 // Only where there is no problem.
 std::string onnxruntime_version();
+// Whether this build and the library are for GPUs; one that starts is another matter.
+bool onnxruntime_runs_on_gpu();
 
 // Throws Error(kEngine) when there is a problem, or it has no such device or precision.
 std::shared_ptr<Engine> create_onnxruntime_engine(const EngineOptions& options);

@@ -55,8 +55,10 @@ std::vector<RegisteredEngine> find_engines() {
     engines.push_back({"openvino", openvino_version(), create_openvino_engine});
 #endif
 #if defined(JIFF_HAVE_ONNXRUNTIME)
-    if (onnxruntime_problem().empty())
-        engines.push_back({"onnxruntime", onnxruntime_version(), create_onnxruntime_engine});
+    if (onnxruntime_problem().empty()) {
+        engines.push_back(
+            {"onnxruntime", onnxruntime_version(), create_onnxruntime_engine, onnxruntime_runs_on_gpu()});
+    }
 #endif
     for (const auto& module : find_engine_modules()) {
         const bool is_built_in = std::any_of(engines.begin(), engines.end(),
@@ -70,6 +72,13 @@ std::vector<RegisteredEngine> find_engines() {
 }
 
 }  // namespace
+
+const RegisteredEngine* engine_of_gpu() {
+    const auto& engines = registered_engines();
+    const auto found = std::find_if(engines.begin(), engines.end(),
+                                    [](const RegisteredEngine& engine) { return engine.runs_on_gpu; });
+    return found == engines.end() ? nullptr : &*found;
+}
 
 // What is looked for once is kept for ever: names of it are given away.
 const std::vector<RegisteredEngine>& registered_engines() {
@@ -103,7 +112,12 @@ std::shared_ptr<Engine> create_engine(const std::string& name, const EngineOptio
         if (registered_engines().empty()) {
             throw Error(ErrorCode::kEngine, std::string("there is no engine; ") + kKnownEngines[0].remedy);
         }
-        return registered_engines().front().create(options);
+        if (options.device != "cuda") return registered_engines().front().create(options);
+        if (const auto* const engine = engine_of_gpu()) return engine->create(options);
+        throw Error(
+            ErrorCode::kEngine,
+            "no engine here is known to run networks on the GPU; set JIFF_ONNXRUNTIME_LIBRARY to an "
+            "ONNX Runtime with CUDA, name engine 'torchscript', or let networks run on the processor");
     }
     if (const auto* const engine = find(name)) return engine->create(options);
 #if defined(JIFF_HAVE_ONNXRUNTIME)

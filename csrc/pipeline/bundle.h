@@ -34,7 +34,7 @@ struct CutSpec {
 struct GraphSpec {
     std::string path;  // ONNX
     NamedShapes inputs, outputs;
-    std::string torchscript_path;  // of its form in float32; empty where the bundle has none
+    std::map<std::string, std::string> variants;  // paths of other forms, by "format precision"
     // It segments, detects a face or fits one: what it says decides where all else is, and a pixel of the
     // mask's rim that rounding turns over moves the whole surface.
     bool decides_places = false;

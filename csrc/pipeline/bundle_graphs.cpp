@@ -45,13 +45,15 @@ void check_graph(const std::string& name, const GraphSpec& graph, const Manifest
     }
 }
 
-std::string torchscript_path(const ManifestNode& graph, const BundleFiles& files) {
-    if (!graph.has("variants")) return {};
+// Of each form the first: TensorRT has one for each kind of GPU, which no engine of this library loads.
+std::map<std::string, std::string> read_variants(const ManifestNode& graph, const BundleFiles& files) {
+    std::map<std::string, std::string> paths;
+    if (!graph.has("variants")) return paths;
     for (const auto& variant : graph.at("variants").elements()) {
-        if (variant.at("format").text() == "torchscript" && variant.at("precision").text() == "fp32")
-            return files.path_of(variant.at("file"));
+        const std::string form = variant.at("format").text() + " " + variant.at("precision").text();
+        paths.emplace(form, files.path_of(variant.at("file")));
     }
-    return {};
+    return paths;
 }
 
 std::optional<CutSpec> read_cut(const ManifestNode& graph) {
@@ -78,7 +80,7 @@ GraphSpec read_graph(const ManifestNode& node, const BundleFiles& files) {
     return {files.path_of(node.at("file")),
             node.at("inputs").shapes(),
             node.at("outputs").shapes(),
-            torchscript_path(node, files),
+            read_variants(node, files),
             false,
             read_cut(node)};
 }

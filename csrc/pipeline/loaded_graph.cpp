@@ -30,13 +30,15 @@ void check_tensors(const GraphSpec& spec, const NamedShapes& expected, const Nam
 
 // The file of the graph that the engine loads.
 const std::string& file_for(const GraphSpec& spec, const Engine& engine) {
-    const std::string format = engine.format();
-    if (format == "onnx") return spec.path;
-    if (format == "torchscript" && !spec.torchscript_path.empty()) return spec.torchscript_path;
+    const auto [format, precision] = engine.form();
+    if (format == "onnx" && precision == "fp32") return spec.path;
+    const auto variant = spec.variants.find(format + " " + precision);
+    if (variant != spec.variants.end()) return variant->second;
     throw Error(ErrorCode::kEngine, "engine '" + engine.name() + "' needs '" + spec.path + "' as " + format +
-                                        " in float32, which the bundle does not have; export it with "
-                                        "--formats onnx," +
-                                        format + " --precision fp32, or try another engine");
+                                        " in " + precision + ", which the bundle does not have; export it " +
+                                        "with --formats onnx" + (format == "onnx" ? "" : "," + format) +
+                                        " --precision fp32" + (precision == "fp32" ? "" : "," + precision) +
+                                        ", or try another engine");
 }
 
 std::unique_ptr<Graph> loaded(const GraphSpec& spec, Engine& engine) {

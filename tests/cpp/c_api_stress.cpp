@@ -117,6 +117,7 @@ void check_hostile_handles(jiff_bundle* bundle, const jiff_reconstructor* recons
     EXPECT(jiff_reconstruction_free(person) == JIFF_INVALID_HANDLE);
     EXPECT(jiff_reconstruction_mesh(person, &mesh) == JIFF_INVALID_HANDLE);
     EXPECT(jiff_reconstructor_engine(nullptr) == nullptr);
+    EXPECT(jiff_reconstructor_networks(nullptr) == nullptr);
 }
 
 void check_hostile_arguments(const jiff_reconstructor* reconstructor, const Drawing& drawing) {

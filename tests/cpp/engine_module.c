@@ -83,7 +83,8 @@ const jiff_engine_module* jiff_engine_module_get(void) {
                                         unload,
                                         inputs,
                                         outputs,
-                                        run};
+                                        run,
+                                        NULL};
     if (FAULT == NO_FUNCTION) module.run = NULL;
     if (FAULT == OTHER_NAME) module.name = "elsewhere";
     return FAULT == NO_MODULE ? NULL : &module;

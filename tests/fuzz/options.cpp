@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <memory>
 
 #include "core/status.h"
@@ -61,16 +62,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Given<jiff_reconstructor_options> engine(data, size);
     // Text must be text: any address would rightly crash.
     static const char* const kTexts[] = {nullptr, "",     "auto", "openvino", "cpu",
-                                         "f32",   "bf16", "int8", "\xff\xfe"};
+                                         "f32",   "bf16", "int8", "\xff\xfe", "cuda"};
     const auto choose = [&](const char*& field) {
         const auto place = static_cast<std::size_t>(reinterpret_cast<std::uint8_t*>(&field) -
                                                     reinterpret_cast<std::uint8_t*>(engine.get()));
-        if (engine.holds(place + sizeof(field))) field = kTexts[place < size ? data[place] % 9 : 0];
+        if (engine.holds(place + sizeof(field)))
+            field = kTexts[place < size ? data[place] % std::size(kTexts) : 0];
     };
     choose(engine.get()->engine);
     choose(engine.get()->device);
     choose(engine.get()->precision);
     choose(engine.get()->heads);
+    choose(engine.get()->networks);
     only_invalid_arguments([&] { jiff::api::engine_request(engine.get()); });
     return 0;
 }

@@ -66,11 +66,13 @@ def write_images() -> None:
 
 def write_options() -> None:
     reconstruct = struct.pack("<QiiiiiiQQii", 56, 128, 1, 0, -1, 0, 1, 0, 0, 1, 0)
-    engine = struct.pack("<QQQQiiQ", 48, 2, 4, 5, 8, 1, 7)
+    engine = struct.pack("<QQQQiiQQ", 56, 2, 4, 5, 8, 1, 7, 4)
     for name, content in {
         "reconstruct": reconstruct,
         "engine": engine,
         "first_reconstruct": struct.pack("<Q", 48) + reconstruct[8:48],
+        "gpu_engine": struct.pack("<QQQQiiQQ", 56, 2, 9, 5, 8, 1, 0, 9),
+        "second_engine": struct.pack("<Q", 48) + engine[8:48],
         "first_engine": struct.pack("<Q", 40) + engine[8:40],
         "cut_engine": struct.pack("<Q", 44) + engine[8:44],
         "short": reconstruct[:20],

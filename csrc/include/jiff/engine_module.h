@@ -19,11 +19,12 @@ extern "C" {
 #endif
 
 /* Goes up with every change of this header; libjiff takes modules of its own version alone. */
-#define JIFF_ENGINE_MODULE_VERSION 1
+#define JIFF_ENGINE_MODULE_VERSION 2
 
 #define JIFF_ENGINE_MODULE_EXPORT __attribute__((visibility("default")))
 
-/* A float32 array, row by row. `data` is null where only the shape is told. */
+/* A float32 array, row by row, in the memory of the host or, for run_on_gpu, of the GPU. `data` is null where
+   only the shape is told. */
 typedef struct jiff_engine_tensor {
     const char* name;
     const int64_t* shape; /* [rank] */
@@ -32,19 +33,24 @@ typedef struct jiff_engine_tensor {
 } jiff_engine_tensor;
 
 /*
- * Where a function of a module puts its answer. Both functions copy what they are given, may be called only
- * during that function and on its thread, and take `context` unchanged.
+ * Where a function of a module puts its answer. The functions may be called only during that function and on
+ * its thread, and take `context` unchanged. They copy what they are given; gpu_tensor, for run_on_gpu alone,
+ * copies all but the data: those stay where they are until release(owner), which comes later, once, on any
+ * thread.
  */
 typedef struct jiff_engine_answer {
     void* context;
     void (*tensor)(void* context, const jiff_engine_tensor* tensor);
     void (*fail)(void* context, const char* message); /* one line: what happened and what to do */
+    void (*gpu_tensor)(void* context, const jiff_engine_tensor* tensor, void* owner,
+                       void (*release)(void* owner));
 } jiff_engine_answer;
 
 typedef struct jiff_engine_options {
-    const char* device;    /* "cpu" */
-    const char* precision; /* "f32" */
+    const char* device;    /* "cpu", or "cuda": an NVIDIA GPU */
+    const char* precision; /* "f32"; files are in float32, or with "f16" in float16 with float32 outside */
     int32_t num_threads;   /* 0: the engine's choice */
+    int32_t device_index;  /* of the GPU, as the CUDA runtime counts them */
 } jiff_engine_options;
 
 /*
@@ -71,6 +77,11 @@ typedef struct jiff_engine_module {
     /* `inputs` are all that the graph takes, in the order that it told, with the shapes that it told. */
     int32_t (*run)(void* graph, const jiff_engine_tensor* inputs, size_t num_inputs,
                    const jiff_engine_answer* answer);
+
+    /* The same with inputs in the memory of the GPU, complete, and outputs there (answer->gpu_tensor),
+       complete when it returns. Of engines for "cuda"; null in a module that has none. */
+    int32_t (*run_on_gpu)(void* graph, const jiff_engine_tensor* inputs, size_t num_inputs,
+                          const jiff_engine_answer* answer);
 } jiff_engine_module;
 
 /* What a module exports; the structure is valid for ever. */

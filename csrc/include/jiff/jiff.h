@@ -163,10 +163,11 @@ typedef struct jiff_reconstructor_options {
     size_t struct_size;
     const char* engine;    /* of jiff_engines(); null or "auto": the first of them */
     const char* device;    /* null or "cpu"; "cuda", in builds with CUDA: the heads run on the current GPU in
-                              half precision, the networks where the engine does, on the processor */
-    const char* precision; /* "f32", or "bf16" and "f16" where the processor computes in them; in bf16 the
-                              heads, which this library runs itself, do so too. Null or "auto": networks in
-                              f32, heads in bf16 where the processor has it */
+                              half precision, the networks where `networks` says */
+    const char* precision; /* "f32", or "bf16" and "f16" where the processor or the GPU computes in them; in
+                              bf16 the heads, which this library runs itself, do so too. Null or "auto":
+                              networks in f32, heads in bf16 where the processor has it. On the GPU "f16"
+                              takes the bundle's graphs of that precision */
     int32_t num_threads;   /* of the engine: 1 to 1024; 0: the engine's choice. The kernels of this library
                               take as many as the environment variable JIFF_NUM_THREADS says. */
     int32_t keeps_memory;  /* 1: networks keep what they need between input and output for their next run.
@@ -174,10 +175,14 @@ typedef struct jiff_reconstructor_options {
                               which costs up to 8 % of a reconstruction; the other engines keep it. */
     const char* heads;     /* what the heads compute in on the processor: "f32", or "bf16" and "int8" where it
                               has them; null: as `precision` says */
+    const char* networks;  /* with device "cuda": where networks run, "cpu" or "cuda". "onnxruntime" runs them
+                              on the GPU if its library has the CUDA provider, "torchscript" if its LibTorch
+                              has CUDA. Null: "cuda" where engine is null, "auto" or "onnxruntime" and that
+                              library has the provider, else "cpu" (jiff_reconstructor_networks) */
 } jiff_reconstructor_options;
 
 #define JIFF_RECONSTRUCTOR_OPTIONS_INIT \
-    { sizeof(jiff_reconstructor_options), NULL, NULL, NULL, 0, 0, NULL }
+    { sizeof(jiff_reconstructor_options), NULL, NULL, NULL, 0, 0, NULL, NULL }
 
 /*
  * Loads the networks of `bundle`; null `options` are the defaults. On success *reconstructor is a handle
@@ -192,6 +197,9 @@ JIFF_API jiff_status jiff_reconstructor_create(const jiff_bundle* bundle,
 
 /* Name of the engine that runs the networks, one of jiff_engines(); null for an invalid handle. */
 JIFF_API const char* jiff_reconstructor_engine(const jiff_reconstructor* reconstructor);
+
+/* Where the networks run, "cpu" or "cuda"; null for an invalid handle. */
+JIFF_API const char* jiff_reconstructor_networks(const jiff_reconstructor* reconstructor);
 
 /* Null is allowed and does nothing. */
 JIFF_API jiff_status jiff_reconstructor_free(jiff_reconstructor* reconstructor);

@@ -185,11 +185,12 @@ class Image {
 
 struct EngineOptions {
     std::string engine = "auto";  // or one of engines()
-    std::string device = "cpu";   // or "cuda", for the heads
+    std::string device = "cpu";   // or "cuda", for the heads, and for the networks where `networks` says so
     std::string precision = "auto";
     std::int32_t num_threads = 0;  // 0: the engine's choice
     bool keeps_memory = false;     // of the networks, between runs
     std::string heads;             // what the heads compute in, where not as `precision` says
+    std::string networks;          // "cpu" or "cuda"; empty: jiff.h says which
 };
 
 // A stage and the finished fraction of the whole; false cancels.
@@ -338,6 +339,7 @@ class Reconstructor {
         given.num_threads = options.num_threads;
         given.keeps_memory = options.keeps_memory ? 1 : 0;
         if (!options.heads.empty()) given.heads = options.heads.c_str();
+        if (!options.networks.empty()) given.networks = options.networks.c_str();
         jiff_reconstructor* handle = nullptr;
         const jiff_status status = jiff_reconstructor_create(bundle.get(), &given, &handle);
         if (status != JIFF_OK) return detail::last_failure(status);
@@ -351,6 +353,11 @@ class Reconstructor {
     std::string_view engine() const noexcept {
         const char* name = jiff_reconstructor_engine(handle_.get());
         return name == nullptr ? std::string_view() : std::string_view(name);
+    }
+    // Where they run, "cpu" or "cuda".
+    std::string_view networks() const noexcept {
+        const char* device = jiff_reconstructor_networks(handle_.get());
+        return device == nullptr ? std::string_view() : std::string_view(device);
     }
 
     // `mask`, kGray and of the image's size, marks the person. Not for options whose progress callback
