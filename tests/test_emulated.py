@@ -72,9 +72,10 @@ def test_kernels_as_on_an_rtx_2080_ti(emulated_package: Path, path: Path) -> Non
     assert " passed" in run_tests(emulated_package, str(path), JIFF_EMULATED_GPU="75")
 
 
-def test_kernels_on_a_gpu_with_more_shared_memory(emulated_package: Path) -> None:
-    output = run_tests(emulated_package, "tests/test_cuda_heads.py", "-k", "fit", JIFF_EMULATED_GPU="90")
-    assert " passed" in output
+@pytest.mark.parametrize("order", ["forward", "reverse", "7"])
+def test_heads_on_the_warpgroups_of_an_h100(emulated_package: Path, order: str) -> None:
+    settings = {"JIFF_EMULATED_GPU": "90", "JIFF_EMULATION_ORDER": order}
+    assert " passed" in run_tests(emulated_package, "tests/test_cuda_heads.py", **settings)
 
 
 @pytest.mark.skipif(

@@ -6,6 +6,10 @@
 
 #include <cstdint>
 
+#if defined(JIFF_CUDA_EMULATED)
+#include "emulated_warpgroup.h"
+#else
+
 namespace jiff::cuda {
 
 __device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {
@@ -213,3 +217,5 @@ __device__ __forceinline__ void multiply_add(float (&sums)[64], std::uint64_t in
 }
 
 }  // namespace jiff::cuda
+
+#endif

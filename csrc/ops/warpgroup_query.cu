@@ -22,7 +22,11 @@ constexpr int kThreads = kMultiplyingThreads + kGatheringThreads;
 constexpr int kNumWarps = kMultiplyingThreads / kLanes;               // of either kind
 constexpr int kMultiplyingRegisters = 176, kGatheringRegisters = 80;  // of a thread
 constexpr int kMostStages = 4;
+#if defined(JIFF_CUDA_EMULATED)
+constexpr int kClusterBlocks = 1;
+#else
 constexpr int kClusterBlocks = 2;  // share what they fetch of the weights
+#endif
 
 // Eight positions of all points, and 16 bytes that keep neighbouring columns in different banks.
 constexpr int kColumnPositions = 8;
@@ -97,9 +101,18 @@ struct WideArguments {
     PointBatch batch;
 };
 
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#if defined(JIFF_CUDA_EMULATED)
+#define JIFF_ON_WARPGROUPS
+unsigned char* wide_shared() { return emulation::current_block().dynamic_shared.data(); }
+#elif defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define JIFF_ON_WARPGROUPS
+__device__ __forceinline__ unsigned char* wide_shared() {
+    extern __shared__ __align__(128) unsigned char jiff_wide_shared[];
+    return jiff_wide_shared;
+}
+#endif
 
-extern __shared__ __align__(128) unsigned char jiff_wide_shared[];
+#if defined(JIFF_ON_WARPGROUPS)
 
 __device__ __forceinline__ float2 as_floats(std::uint32_t pair) {
     __half2 halves;
@@ -134,7 +147,7 @@ class WideTile {
     __device__ explicit WideTile(const WideArguments& arguments)
         : arguments_(arguments),
           layout_(arguments.layout),
-          shared_(shared_address(jiff_wide_shared)),
+          shared_(shared_address(wide_shared())),
           num_points_(uniform(num_asked(arguments.batch))),
           thread_(static_cast<int>(threadIdx.x) % kMultiplyingThreads),
           lane_(thread_ % kLanes),
@@ -153,7 +166,7 @@ class WideTile {
     }
     template <typename T>
     __device__ T* at(std::uint32_t offset) const {
-        return reinterpret_cast<T*>(jiff_wide_shared + offset);
+        return reinterpret_cast<T*>(wide_shared() + offset);
     }
     // Blocks of a cluster take neighbouring tiles, equally many, the last ones perhaps without a point.
     __device__ std::int64_t first_tile() const { return blockIdx.x; }
@@ -456,7 +469,7 @@ class Multiplying : public WideTile {
         const int quarter = lane % 4, row = warp_ % 4 * 16 + lane / 4;
         const std::uint32_t region = kIsAnswer ? layout_.answers : layout_.hidden[number & 1];
         unsigned char* const places =
-            jiff_wide_shared + region + column_bytes(warpgroup_ * kWidth) + quarter * kColumnBytes + row * 16;
+            wide_shared() + region + column_bytes(warpgroup_ * kWidth) + quarter * kColumnBytes + row * 16;
         const int first_output = warpgroup_ * kWidth + quarter / 2 * kTile + quarter % 2 * 4;
 #pragma unroll
         for (int group = 0; group < kWidth / 32; ++group) {
@@ -524,9 +537,9 @@ class Multiplying : public WideTile {
 
 __global__ void __cluster_dims__(kClusterBlocks, 1, 1) __launch_bounds__(kThreads, 1)
     query_wide_tiles(const __grid_constant__ WideArguments arguments) {
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#if defined(JIFF_ON_WARPGROUPS)
     if (threadIdx.x == 0) {
-        const std::uint32_t shared = shared_address(jiff_wide_shared);
+        const std::uint32_t shared = shared_address(wide_shared());
         for (int i = 0; i < kNumBarriers; ++i) {
             barrier_init(shared + 8 * i, num_arrivals(i));
         }

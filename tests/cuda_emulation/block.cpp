@@ -43,7 +43,11 @@ namespace {
 
 constexpr std::size_t kStackBytes = 256 << 10;
 
-enum class State { kReady, kAtWarpBarrier, kAtBlockBarrier, kDone };
+enum class State { kReady, kLooking, kAtWarpBarrier, kAtBlockBarrier, kDone };
+
+struct NamedBarrier {
+    int num_waiting = 0, generation = 0;
+};
 
 struct Fiber {
     void* stack_pointer = nullptr;
@@ -61,6 +65,8 @@ struct Runner {
     void* scheduler = nullptr;
     int current = 0;
     bool any = false, any_result = false;
+    NamedBarrier named[16];
+    bool has_progressed = false;
     std::exception_ptr failure;
 
     ~Runner() {
@@ -130,6 +136,14 @@ bool release() {
         released = true;
     }
     if (released) return true;
+    bool looking = false;
+    for (Fiber& fiber : fibers) {
+        if (fiber.state != State::kLooking) continue;
+        fiber.state = State::kReady;
+        looking = true;
+    }
+    if (looking && std::exchange(runner.has_progressed, false)) return true;
+    if (looking) fail("threads wait for what nobody does");
     bool complete = true, any = false;
     for (const Fiber& fiber : fibers) {
         complete = complete && (fiber.state == State::kAtBlockBarrier || fiber.state == State::kDone);
@@ -144,11 +158,7 @@ bool release() {
         runner.any = false;
         return true;
     }
-    if (waiting) {
-        std::fprintf(stderr, "cuda emulation: threads of block %d wait at different barriers\n",
-                     runner.block.index);
-        std::abort();
-    }
+    if (waiting) fail("threads wait at different barriers");
     return false;
 }
 
@@ -170,6 +180,25 @@ Block& current_block() { return runner.block; }
 int current_thread() { return runner.current; }
 void wait_for_block() { yield(State::kAtBlockBarrier); }
 void wait_for_warp() { yield(State::kAtWarpBarrier); }
+
+void let_others_go_on() { yield(State::kLooking); }
+void note_progress() { runner.has_progressed = true; }
+
+void wait_for_some(int id, int num_threads) {
+    NamedBarrier& barrier = runner.named[id];
+    const int generation = barrier.generation;
+    note_progress();
+    if (++barrier.num_waiting == num_threads) {
+        barrier.num_waiting = 0;
+        ++barrier.generation;
+    }
+    while (barrier.generation == generation) let_others_go_on();
+}
+
+void fail(const char* message) {
+    std::fprintf(stderr, "cuda emulation: in block %d %s\n", runner.block.index, message);
+    std::abort();
+}
 
 bool any_in_block(bool predicate) {
     runner.any = runner.any || predicate;

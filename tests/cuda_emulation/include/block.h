@@ -26,6 +26,13 @@ void run_grid(int num_blocks, int num_threads, std::size_t dynamic_shared_bytes,
 
 void wait_for_block();
 void wait_for_warp();
+// Until `num_threads` of the block wait at the barrier `id` of 16.
+void wait_for_some(int id, int num_threads);
+// For a thread that waits for what others do: comes back when they had their turn. Threads that all wait so,
+// and none of which notes progress, are an error.
+void let_others_go_on();
+void note_progress();
+[[noreturn]] void fail(const char* message);
 bool any_in_block(bool predicate);
 
 // The slot of a lane of this warp. Two sets take turns, so that one barrier between writing and reading does.
