@@ -199,12 +199,13 @@ std::vector<double> time_extract(const py::array& values, int resolution, int re
 }
 
 // The plan of the warpgroups' kernel for a head of one MLP, None where it has none: for tests.
-py::object wide_plan(const LayerArrays& arrays) {
+py::object wide_plan(const LayerArrays& arrays, std::int64_t num_point_features) {
     const std::vector<HeadLayer> layers = layers_of(arrays);
     cuda::HeadLayers head;
     head.last = &layers;
     head.num_layers = static_cast<std::int64_t>(layers.size());
-    head.num_map_channels = layers[0].weight.shape()[1] - 1;
+    head.num_point_features = num_point_features;
+    head.num_map_channels = layers[0].weight.shape()[1] - num_point_features - 1;
     const auto program = cuda::make_wide_program(head, cuda::make_tensor_core_program(head));
     if (!program) return py::none();
     const cuda::WidePlan& plan = program->plan;
@@ -212,12 +213,12 @@ py::object wide_plan(const LayerArrays& arrays) {
     for (int i = 0; i < plan.num_steps; ++i) {
         const cuda::WideStep& step = plan.steps[i];
         steps.append(py::dict(py::arg("num_columns") = step.num_columns,
-                              py::arg("num_inputs") = step.num_inputs,
+                              py::arg("num_hidden") = step.num_hidden,
                               py::arg("num_outputs") = step.num_outputs));
     }
     for (int i = 0; i < plan.num_jobs; ++i) {
         const cuda::GatherJob& job = plan.jobs[i];
-        constexpr const char* kPlaces[] = {"chunk", "hidden 0", "hidden 1", "answers"};
+        constexpr const char* kPlaces[] = {"chunk", "hidden 0", "hidden 1", "answers", "own"};
         jobs.append(py::dict(
             py::arg("depth_weights") = job.depth_weights, py::arg("first_row") = job.first_row,
             py::arg("num_positions") = job.num_positions, py::arg("first_position") = job.first_position,
@@ -227,12 +228,13 @@ py::object wide_plan(const LayerArrays& arrays) {
     for (int i = 0; i < plan.num_stages; ++i)
         stages.append(py::make_tuple(plan.stages[i].offset, plan.stages[i].num_bytes));
     const auto* bytes = reinterpret_cast<const char*>(program->weights.data());
-    return py::dict(py::arg("steps") = steps, py::arg("jobs") = jobs, py::arg("stages") = stages,
+    return py::dict(py::arg("num_chunks") = plan.num_chunks, py::arg("num_own") = plan.num_own,
+                    py::arg("steps") = steps, py::arg("jobs") = jobs, py::arg("stages") = stages,
                     py::arg("weights") = py::bytes(bytes, program->weights.size() * sizeof(std::uint16_t)));
 }
 
 void bind_heads(py::module_& module) {
-    module.def("cuda_wide_plan", &wide_plan, py::arg("layers"));
+    module.def("cuda_wide_plan", &wide_plan, py::arg("layers"), py::arg("num_point_features") = 0);
     py::class_<CudaHead>(module, "CudaHead", "ImplicitQuery and JointQuery on the GPU.")
         .def(py::init([](const LayerArrays& layers, float depth_scale, const std::string& activation,
                          std::int64_t num_point_features, const std::string& precision,

@@ -109,6 +109,34 @@ def test_features_of_each_point_stand_between_the_maps_and_depth(precision: str,
     compare(head.query(points, features), expected, tolerance)
 
 
+@pytest.mark.parametrize(
+    ("num_features", "widths"),
+    [
+        (1, [20, 9, 3]),
+        (21, [20, 65, 512, 130, 5]),
+        (64, [33, 64, 40]),
+        (70, [90, 128, 256, 70, 1]),
+        (128, [129, 256, 128, 64, 4]),
+        (256, [257, 1024, 512, 256, 128, 3]),  # the paper's fine colour
+        (257, [20, 70, 3]),  # more than the warpgroups take
+    ],
+)
+def test_features_of_points_in_heads_of_many_sizes(num_features: int, widths: list[int]) -> None:
+    layers = random_layers([widths[0] + num_features, *widths[1:]])
+    maps, points = maps_of([(widths[0] - 1, 5, 7)]), points_of(fewer(1000, 330))
+    features = np.random.default_rng(4).normal(size=(len(points), num_features)).astype(np.float32)
+    fastest, common = (_core.CudaHead(layers, 1.28, "tanh", num_features) for _ in range(2))
+    common.use_common_kernel()
+    for head in (fastest, common):
+        head.fold(maps)
+    on_warpgroups = _core.cuda_device()["compute_capability"] == 90 and num_features <= 256
+    assert fastest.tile_points(1) == (64 if on_warpgroups else common.tile_points(1))
+    for head in (fastest, common):
+        for count in (1, 70, len(points)):
+            given = points[:count], features[:count]
+            compare(head.query(*given), reference.query(layers, maps, given[0], 1.28, "tanh", given[1]), HALF)
+
+
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", EXACT), ("fp16", 4 * HALF)])
 @pytest.mark.parametrize("num_layers", [1, 2, 3])
 def test_activations_equal_the_reference(num_layers: int, precision: str, tolerance: float) -> None:

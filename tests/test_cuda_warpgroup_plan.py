@@ -12,8 +12,8 @@ from reference import warpgroup_plan
 pytestmark = pytest.mark.skipif(_core.cuda_build == "none", reason="this build has no CUDA")
 
 
-def plain_sums(layers: list, features: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    raw = np.concatenate([features, depth[:, None]], axis=1)
+def plain_sums(layers: list, features: np.ndarray, own: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    raw = np.concatenate([features, own, depth[:, None]], axis=1)
     hidden = np.zeros((len(features), 0))
     for weight, bias in layers:
         sums = np.concatenate([hidden, raw], axis=1) @ weight.T + bias
@@ -32,13 +32,16 @@ def plain_sums(layers: list, features: np.ndarray, depth: np.ndarray) -> np.ndar
         [33, 300, 40],
     ],
 )
-def test_a_plan_is_the_head(widths: list[int]) -> None:
+@pytest.mark.parametrize("num_own", [0, 1, 70, 256])
+def test_a_plan_is_the_head(widths: list[int], num_own: int) -> None:
     rng = np.random.default_rng(0)
+    widths = [widths[0] + num_own, *widths[1:]]
     layers = [tuple(part.astype(np.float64) for part in layer) for layer in random_layers(widths)]
-    features, depth = rng.normal(size=(5, widths[0] - 1)), rng.normal(size=5)
-    plan = _core.cuda_wide_plan([tuple(p.astype(np.float32) for p in layer) for layer in layers])
-    expected = plain_sums(layers, features, depth)
-    found = warpgroup_plan.query(plan, layers, features, depth)
+    features, own = rng.normal(size=(5, widths[0] - num_own - 1)), rng.normal(size=(5, num_own))
+    depth = rng.normal(size=5)
+    plan = _core.cuda_wide_plan([tuple(p.astype(np.float32) for p in layer) for layer in layers], num_own)
+    expected = plain_sums(layers, features, own, depth)
+    found = warpgroup_plan.query(plan, layers, features, own, depth)
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() < 4e-3  # weights in half precision
 
@@ -60,3 +63,7 @@ def test_starts_wait_for_what_stood_there_before() -> None:
 @pytest.mark.parametrize("widths", [[9, 1], [9, 64, 600, 1], [9, 64, 300], [9, *[32] * 10, 1]])
 def test_heads_of_other_sizes_are_left_to_the_common_kernel(widths: list[int]) -> None:
     assert _core.cuda_wide_plan(random_layers(widths)) is None
+
+
+def test_more_features_than_fit_are_left_to_the_common_kernel() -> None:
+    assert _core.cuda_wide_plan(random_layers([9 + 257, 64, 1]), 257) is None
