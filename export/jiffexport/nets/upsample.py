@@ -2,7 +2,9 @@
 
 With fixed sizes, separable resampling is linear in each axis: `Y = A X B^T` with constant matrices. Every
 engine multiplies matrices well, while a cubic `Resize` is a scalar loop in ONNX Runtime and its gradient
-takes most of a training step on a GPU.
+takes most of a training step on a GPU. Rows come first: OpenVINO multiplies by a constant on the left in
+float32, and by one on the right in bf16, which in this order is the larger product (5 % of the published
+shape encoder).
 """
 
 from __future__ import annotations
@@ -27,5 +29,5 @@ def upsample_bicubic(x: Tensor, height: int, width: int) -> Tensor:
     rows = cubic_matrix(int(x.shape[-2]), int(height)).to(x)
     columns = cubic_matrix(int(x.shape[-1]), int(width)).to(x)
     channels_last = x.dim() == 4 and not x.is_contiguous()
-    y = rows @ (x.contiguous() @ columns.T)
+    y = (rows @ x.contiguous()) @ columns.T
     return y.contiguous(memory_format=torch.channels_last) if channels_last else y
