@@ -174,22 +174,38 @@ class Multiplying : public WideTile<kHasOwn> {
         unsigned char* const places = wide_shared() + layout_.chunks + (chunk & 1) * column_bytes(kChunk) +
                                       column_bytes(warpgroup_ * 2 * kSums) + lane % 4 * kColumnBytes +
                                       (warp_ % 4 * 16 + lane / 4) * 16;
+        add_to_starts(places, sums, 0,
+                      [](uint4* place, int, const float(&values)[8]) { *place = activations(values); });
+        order_for_async();
+        named_barrier(kNameOfMultiplying, kMultiplyingThreads);
+    }
+
+    // A thread's sums of 32 outputs, from sums[first] on, with what their layer starts from, which stands at
+    // `places`: take(place, lower, values) for each of its two points.
+    template <int kSums, typename Take>
+    __device__ __forceinline__ void add_to_starts(unsigned char* places, const float (&sums)[kSums],
+                                                  int first, const Take& take) {
 #pragma unroll
         for (int lower = 0; lower < 2; ++lower) {
             uint4* place = reinterpret_cast<uint4*>(places + lower * kBlockBytes);
             const uint4 start = *place;
             const std::uint32_t starts[4] = {start.x, start.y, start.z, start.w};
-            std::uint32_t packed[4];
+            float values[8];
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
                 const float2 pair = as_floats(starts[i]);
-                packed[i] = as_halves(leaky(pair.x + sums[4 * i + 2 * lower]),
-                                      leaky(pair.y + sums[4 * i + 2 * lower + 1]));
+                values[2 * i] = pair.x + sums[first + 4 * i + 2 * lower];
+                values[2 * i + 1] = pair.y + sums[first + 4 * i + 2 * lower + 1];
             }
-            *place = make_uint4(packed[0], packed[1], packed[2], packed[3]);
+            take(place, lower, values);
         }
-        order_for_async();
-        named_barrier(kNameOfMultiplying, kMultiplyingThreads);
+    }
+
+    static __device__ __forceinline__ uint4 activations(const float (&values)[8]) {
+        std::uint32_t packed[4];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) packed[i] = as_halves(leaky(values[2 * i]), leaky(values[2 * i + 1]));
+        return make_uint4(packed[0], packed[1], packed[2], packed[3]);
     }
 
     // kWidth outputs a warpgroup, activations or answers.
@@ -261,28 +277,19 @@ class Multiplying : public WideTile<kHasOwn> {
         for (int group = 0; group < kWidth / 32; ++group) {
             const float(&of_part)[kPart / 2] = sums[group * 32 / kPart];
             const int first = group * 32 % kPart / 8 * 4;  // among the sums of its part
+            add_to_starts(places + group * 4 * kColumnBytes, of_part, first,
+                          [&](uint4* place, int lower, const float(&values)[8]) {
+                              if constexpr (kIsAnswer) {
 #pragma unroll
-            for (int lower = 0; lower < 2; ++lower) {
-                uint4* place =
-                    reinterpret_cast<uint4*>(places + group * 4 * kColumnBytes + lower * kBlockBytes);
-                const uint4 start = *place;
-                const std::uint32_t starts[4] = {start.x, start.y, start.z, start.w};
-                std::uint32_t packed[4];
-#pragma unroll
-                for (int i = 0; i < 4; ++i) {
-                    const float2 pair = as_floats(starts[i]);
-                    const float even = pair.x + of_part[first + 4 * i + 2 * lower];
-                    const float odd = pair.y + of_part[first + 4 * i + 2 * lower + 1];
-                    if constexpr (kIsAnswer) {
-                        const int output = first_output + 32 * group + i / 2 * 2 + i % 2 * 8;
-                        write_sum(step, row + 8 * lower, output, even);
-                        write_sum(step, row + 8 * lower, output + 1, odd);
-                    } else {
-                        packed[i] = as_halves(leaky(even), leaky(odd));
-                    }
-                }
-                if constexpr (!kIsAnswer) *place = make_uint4(packed[0], packed[1], packed[2], packed[3]);
-            }
+                                  for (int i = 0; i < 8; ++i) {
+                                      const int output =
+                                          first_output + 32 * group + i / 4 * 2 + i / 2 % 2 * 8 + i % 2;
+                                      write_sum(step, row + 8 * lower, output, values[i]);
+                                  }
+                              } else {
+                                  *place = activations(values);
+                              }
+                          });
         }
         if constexpr (kIsAnswer) {
             arrive(kAnswersRead);
