@@ -71,12 +71,17 @@ def reconstruct(bundle: Path, folder: Path, **wanted: str) -> tuple[Said, Arrays
     return json.loads(printed.splitlines()[-1]), arrays
 
 
+@pytest.fixture(scope="module")
+def on_processor(two_forms: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Said, Arrays]:
+    return reconstruct(two_forms, tmp_path_factory.mktemp("on_processor"))
+
+
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime", "torchscript"])
 @pytest.mark.parametrize("networks", ["cpu", "cuda"])
 def test_meshes_are_those_of_the_processor(
-    two_forms: Path, tmp_path: Path, engine: str, networks: str
+    two_forms: Path, tmp_path: Path, on_processor: tuple[Said, Arrays], engine: str, networks: str
 ) -> None:
-    on_cpu, mesh = reconstruct(two_forms, tmp_path)
+    on_cpu, mesh = on_processor
     assert "error" not in on_cpu, on_cpu
     vertices, faces, colors = mesh
     if engine not in on_cpu["engines"]:

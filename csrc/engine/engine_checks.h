@@ -44,6 +44,11 @@ inline void check_options(const std::string& engine, const EngineOptions& option
         refuse("precision", options.precision, precisions);
 }
 
+// Of the files, for an engine that takes other ones for "f16".
+inline std::string precision_of_files(const EngineOptions& options) {
+    return options.precision == "f16" ? "fp16" : "fp32";
+}
+
 // What `inputs` hold under any of the `names` of one input, views or tensors of the GPU. Throws
 // Error(kEngine) when that is nothing of this shape.
 template <typename Tensors, typename Names>

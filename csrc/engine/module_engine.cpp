@@ -173,9 +173,7 @@ class ModuleGraph : public Graph {
 class ModuleEngine : public Engine {
   public:
     ModuleEngine(const jiff_engine_module& module, const EngineOptions& options)
-        : module_(module),
-          is_on_gpu_(options.device == "cuda"),
-          precision_(options.precision == "f16" ? "fp16" : "fp32") {
+        : module_(module), is_on_gpu_(options.device == "cuda"), precision_(precision_of_files(options)) {
         if (is_on_gpu_ && module.run_on_gpu == nullptr)
             fail_engine("engine '" + name() + "' has no device 'cuda'; it has: cpu");
         Answer answer;

@@ -141,6 +141,14 @@ Owned<OrtMemoryInfo> gpu_memory() {
         });
 }
 #else
+bool has_cuda_provider() {
+#if defined(JIFF_CUDA_EMULATED)
+    return true;
+#else
+    return false;
+#endif
+}
+
 void use_gpu(OrtSessionOptions*) {}
 Owned<OrtMemoryInfo> gpu_memory() { return host_memory(); }
 #endif
@@ -318,7 +326,7 @@ class OnnxRuntimeEngine : public Engine {
               api().ReleaseSessionOptions, kStart,
               [](OrtSessionOptions** settings) { return api().CreateSessionOptions(settings); })),
           is_on_gpu_(options.device == "cuda"),
-          precision_(options.precision == "f16" ? "fp16" : "fp32") {
+          precision_(precision_of_files(options)) {
         check_options("onnxruntime", options, onnxruntime_devices());
         check(api().SetIntraOpNumThreads(settings_.get(), options.num_threads), kStart);
         if (is_on_gpu_) use_gpu(settings_.get());
@@ -339,7 +347,7 @@ class OnnxRuntimeEngine : public Engine {
 #if defined(JIFF_HAVE_CUDA)
         return {{"cpu", { "f32" }}, { "cuda", { "f32", "f16" } }};
 #else
-        return {{ "cpu", { "f32" } }};
+        return {{"cpu", {"f32"}}};
 #endif
     }
 
@@ -353,15 +361,7 @@ class OnnxRuntimeEngine : public Engine {
 std::string onnxruntime_problem() { return runtime().problem; }
 std::string onnxruntime_version() { return runtime().version; }
 
-bool onnxruntime_runs_on_gpu() {
-#if defined(JIFF_CUDA_EMULATED)
-    return true;
-#elif defined(JIFF_HAVE_CUDA)
-    return has_cuda_provider();
-#else
-    return false;
-#endif
-}
+bool onnxruntime_runs_on_gpu() { return has_cuda_provider(); }
 
 std::shared_ptr<Engine> create_onnxruntime_engine(const EngineOptions& options) {
     if (!runtime().problem.empty()) fail_engine("engine 'onnxruntime' cannot be used: " + runtime().problem);

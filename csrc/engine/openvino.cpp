@@ -140,8 +140,7 @@ class OpenVinoGraph : public Graph {
 class OpenVinoEngine : public Engine {
   public:
     explicit OpenVinoEngine(const EngineOptions& options) : keeps_memory_(options.keeps_memory) {
-        if (options.device != "cpu")
-            fail_engine("engine 'openvino' has no device '" + options.device + "'; it has: cpu");
+        check_options("openvino", options, {{"cpu", {"f32", "bf16", "f16"}}});
         settings_.emplace(ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY));
         settings_.emplace(ov::hint::inference_precision(checked_precision(options.precision)));
         if (options.num_threads > 0) settings_.emplace(ov::inference_num_threads(options.num_threads));
@@ -189,10 +188,7 @@ class OpenVinoEngine : public Engine {
             {"f32", {ov::element::f32, "FP32"}},
             {"bf16", {ov::element::bf16, "BF16"}},
             {"f16", {ov::element::f16, "FP16"}}};
-        const auto found = known.find(precision);
-        if (found == known.end())
-            fail_engine("engine 'openvino' has no precision '" + precision + "'; it has: f32, bf16, f16");
-        const auto& [type, capability] = found->second;
+        const auto& [type, capability] = known.at(precision);
         const auto capabilities = core_.get_property(kDevice, ov::device::capabilities);
         if (std::find(capabilities.begin(), capabilities.end(), capability) == capabilities.end())
             fail_engine("this processor does not compute in " + precision + "; use f32");

@@ -50,11 +50,7 @@ def spread_group_norms(model: onnx.ModelProto, cut_input: str | None = None) -> 
         shares = writer.shares(cut_input, shapes[cut_input])
     for node in graph.node:
         if node.output[0] in norms:
-            norm = norms[node.output[0]]
-            if parts := upsampling.parts(norm.x):
-                writer.norm_of_parts(norm, parts)
-            else:
-                writer.norm(norm, shares)
+            writer.norm(norms[node.output[0]], shares)
         elif node.output[0] not in obsolete:
             writer.nodes.append(node)
     del graph.node[:], graph.value_info[:]
@@ -137,79 +133,67 @@ class _Writer:
         return rows, columns
 
     def norm(self, norm: _Norm, shares: tuple[str, str] | None) -> None:
-        self._base = f"{PREFIX}/{norm.add.output[0]}"
+        """Of a part that was doubled the half is normed, and doubled then."""
+        result = norm.add.output[0]
+        self._base = f"{PREFIX}/{result}"
         if len(norm.shape) != 4:
             shares = None
-        mean = self._mean_of_groups([self._mean(norm.x, norm.shape, shares, "mean")], norm, "mean")
-        centered = self._add("Sub", "centered", norm.x, mean)
-        squares = self._add("Mul", "squares", centered, centered)
-        variance = self._mean_of_groups(
-            [self._mean(squares, norm.shape, shares, "variance")], norm, "variance"
-        )
-        factor = self._factor(norm, variance)
-        scaled = self._add("Mul", "scaled", centered, factor)
-        self._add("Add", "shifted", scaled, norm.shift, output=norm.add.output[0])
-
-    def norm_of_parts(self, norm: _Norm, parts: tuple[str, ...]) -> None:
-        """Of what was doubled the half is normed, and doubled then."""
-        self._base = f"{PREFIX}/{norm.add.output[0]}"
-        halves = [self._upsampling.source(part) or part for part in parts]
-        shapes = [self._shape_of(half) for half in halves]
+        parts = self._upsampling.parts(norm.x) or (norm.x,)
         where = self._upsampling.channels(parts)
-        pieces = list(zip(halves, shapes, strict=True))
-        means = [self._mean(half, shape, None, f"mean_{i}") for i, (half, shape) in enumerate(pieces)]
-        mean = self._mean_of_groups(means, norm, "mean")
+        ends = [""] if len(parts) == 1 else [f"_{i}" for i in range(len(parts))]
+        halves = [self._upsampling.source(part) or part for part in parts]
+
+        def mean_of(values: list[str], name: str) -> str:
+            means = [
+                self._mean(x, at.stop - at.start, norm, shares, f"{name}{end}")
+                for x, at, end in zip(values, where, ends, strict=True)
+            ]
+            return self._mean_of_groups(means, norm, name)
+
+        mean = mean_of(halves, "mean")
         centered = [
-            self._add("Sub", f"centered_{i}", half, self._channels(mean, at, norm, f"mean_{i}_part"))
-            for i, (half, at) in enumerate(zip(halves, where, strict=True))
+            self._add("Sub", f"centered{end}", half, self._part(mean, at, norm, f"mean_part{end}"))
+            for half, at, end in zip(halves, where, ends, strict=True)
         ]
-        squares = [self._add("Mul", f"squares_{i}", one, one) for i, one in enumerate(centered)]
-        pieces = list(zip(squares, shapes, strict=True))
-        variances = [self._mean(one, shape, None, f"variance_{i}") for i, (one, shape) in enumerate(pieces)]
-        factor = self._factor(norm, self._mean_of_groups(variances, norm, "variance"))
-        normed = []
-        for i, (part, at) in enumerate(zip(parts, where, strict=True)):
-            scaled = self._add(
-                "Mul", f"scaled_{i}", centered[i], self._channels(factor, at, norm, f"factor_{i}")
-            )
-            shift = self._channels(norm.shift, at, norm, f"shift_{i}")
-            normed.append(self._add("Add", f"shifted_{i}", scaled, shift))
-            if self._upsampling.source(part):
-                doubling = onnx.NodeProto()
-                doubling.CopyFrom(self._upsampling.producers[part])
-                doubling.name = f"{self._base}/doubled_{i}"
-                doubling.input[0], doubling.output[0] = normed[i], doubling.name
-                self.nodes.append(doubling)
-                normed[i] = doubling.name
-        self.nodes.append(helper.make_node("Concat", normed, [norm.add.output[0]], axis=1))
-
-    def _shape_of(self, name: str) -> tuple[int, ...]:
-        shape = self._upsampling.shapes[name]
-        assert shape is not None
-        return shape
-
-    def _channels(self, x: str, at: slice, norm: _Norm, name: str) -> str:
-        """Those of (1, C, 1, ...), or of a constant (C, 1, ...)."""
-        axis = 1 - len(norm.shape)
-        return self._add(
-            "Slice",
-            name,
-            x,
-            self._sides(f"from_{at.start}", at.start),
-            self._sides(f"to_{at.stop}", at.stop),
-            self._sides("channel_axis", axis),
-        )
-
-    def _factor(self, norm: _Norm, variance: str) -> str:
+        squares = [self._add("Mul", f"squares{end}", x, x) for x, end in zip(centered, ends, strict=True)]
+        variance = mean_of(squares, "variance")
         epsilon = self._constant("epsilon", np.array(norm.epsilon, np.float32))
         deviation = self._add("Sqrt", "deviation", self._add("Add", "positive", variance, epsilon))
-        return self._add("Div", "factor", norm.scale, deviation)
+        factor = self._add("Div", "factor", norm.scale, deviation)
+        normed = []
+        for x, part, at, end in zip(centered, parts, where, ends, strict=True):
+            scaled = self._add("Mul", f"scaled{end}", x, self._part(factor, at, norm, f"factor_part{end}"))
+            shift = self._part(norm.shift, at, norm, f"shift_part{end}")
+            output = result if part == norm.x and part == halves[0] else None
+            shifted = self._add("Add", f"shifted{end}", scaled, shift, output=output)
+            is_doubled = self._upsampling.source(part) is not None
+            normed.append(self._doubled(part, shifted, f"{result}/doubled{end}") if is_doubled else shifted)
+        if normed != [result]:
+            self.nodes.append(helper.make_node("Concat", normed, [result], axis=1))
 
-    def _mean(self, x: str, shape: tuple[int, ...], shares: tuple[str, str] | None, name: str) -> str:
-        """Of each channel: (1, C, 1)."""
-        rows = self._mean_along(x, len(shape) - 1, f"{name}_of_rows", shares and shares[1])
+    def _doubled(self, like: str, x: str, name: str) -> str:
+        """`x` doubled as `like` was."""
+        node = onnx.NodeProto.FromString(self._upsampling.producers[like].SerializeToString())
+        node.name, node.input[0], node.output[0] = name, x, name
+        self.nodes.append(node)
+        return name
+
+    def _part(self, x: str, at: slice, norm: _Norm, name: str) -> str:
+        """Some channels of (1, C, 1, ...), or of a constant (C, 1, ...)."""
+        if at == slice(0, norm.shape[1]):
+            return x
+        axis = 1 - len(norm.shape)
+        if x in self._upsampling.constants:
+            values = numpy_helper.to_array(self._upsampling.constants[x])
+            return self._constant(name, np.take(values, range(at.start, at.stop), axis))
+        begin, end = self._sides(f"from_{at.start}", at.start), self._sides(f"to_{at.stop}", at.stop)
+        return self._add("Slice", name, x, begin, end, self._sides("channel_axis", axis))
+
+    def _mean(self, x: str, channels: int, norm: _Norm, shares: tuple[str, str] | None, name: str) -> str:
+        """Of each channel: (1, channels, 1)."""
+        rows = self._mean_along(x, len(norm.shape) - 1, f"{name}_of_rows", shares and shares[1])
         # The reshape also keeps engines from joining the means to one long sum again.
-        lines = self._add("Reshape", f"{name}_lines", rows, self._sides(f"lines_{shape[1]}", 1, shape[1], -1))
+        lines = self._add("Reshape", f"{name}_lines", rows, self._sides(f"lines_{channels}", 1, channels, -1))
         return self._mean_along(lines, 2, f"{name}_of_channels", shares and shares[0])
 
     def _mean_of_groups(self, means: list[str], norm: _Norm, name: str) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper, shape_inference
 
-from .constants import fold_constants, static_shape
+from .constants import prune, static_shape
 
 _KERNEL, _STRIDE = 3, 2
 _BATCH_NORM_CONSTANTS = 4
@@ -84,7 +84,8 @@ def convolve_before_upsampling(model: onnx.ModelProto) -> onnx.ModelProto:
     del graph.node[:]
     graph.node.extend(nodes)
     graph.initializer.extend(added)
-    return fold_constants(model) if added else model
+    prune(model)
+    return model
 
 
 class _Rewritten:

@@ -58,17 +58,12 @@ class OpenVinoGraph(Graph):
         self._compiled = compiled
         self._request = compiled.create_infer_request()
         self._keeps_memory = keeps_memory
-        self._wide = {
-            port.get_any_name() for port in compiled.outputs if port.get_element_type() == openvino.Type.f32
-        }
         self._lock = threading.Lock()
 
     def _run(self, arrays: Mapping[str, Tensor]) -> dict[str, Array]:
         with self._lock:
             outputs = {
-                name: np.empty(shape, np.float32)
-                for name, shape in self.outputs.items()
-                if name in self._wide and -1 not in shape
+                name: np.empty(shape, np.float32) for name, shape in self.outputs.items() if -1 not in shape
             }
             for name, array in outputs.items():
                 self._request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
@@ -111,7 +106,7 @@ class OpenVinoEngine(Engine):
         if file == path and may_be_cut(path):
             image = model.input("image").get_partial_shape()
             model.reshape({"image": [image[0], image[1], -1, -1]})
-            if hint == "bf16":
+            if hint == "bf16":  # of open sides, so that what it gives is copied anyway
                 model = _gives_bf16(model)
         compiled = self._core.compile_model(model, "CPU", settings)
         return OpenVinoGraph(Path(path).name, compiled, self.keeps_memory)
