@@ -4,13 +4,18 @@
 
 #include <array>
 #include <cstring>
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "arrays.h"
 #include "bindings.h"
+#include "images.h"
 #include "pipeline/face_model.h"
 #include "pipeline/face_volume.h"
+#include "pipeline/head_encoder.h"
+#include "pipeline/head_functions.h"
 #include "python_engine.h"
 
 namespace py = pybind11;
@@ -78,6 +83,68 @@ class FaceVolumes {
     std::int64_t num_vertices_ = 0;
 };
 
+// The joint shape head of a bundle's face on its own map of the head, loaded once.
+class HeadPart {
+  public:
+    HeadPart(const Bundle& bundle, py::object engine) {
+        if (!bundle.face || !bundle.face->head_encoder) {
+            throw Error(ErrorCode::kBundle, "bundle '" + bundle.directory + "' has no 'head_encoder'");
+        }
+        PythonEngine adapter(std::move(engine));
+        const py::gil_scoped_release release;
+        const FaceSpec& face = *bundle.face;
+        encoder_ = std::make_unique<HeadEncoder>(*face.head_encoder, adapter);
+        volume_ = std::make_unique<ShapeVolumeEncoder>(face.shape_volume, adapter);
+        head_ = std::make_unique<JointQuery>(face.shape_head, Precision::kFp32);
+        num_vertices_ = face.model->num_vertices();
+    }
+
+    py::dict inputs(const ByteArray& rgb, const ByteArray& mask, const BoxValues& crop, const py::array& map,
+                    const py::array& vertices) const {
+        const Rows face = rows_of<float>(vertices, num_vertices_, "vertices");
+        const auto features = checked_array<float>(map, {1, -1, -1, -1}, "map");
+        const HeadFrame frame = head_frame(volume_->encode(face).frame, encoder_->reach());
+        py::dict result;
+        for (const auto& [name, tensor] : encoder_->inputs(image_of(rgb), image_of(mask), box_of(crop), frame,
+                                                           view_of(features))) {
+            result[name.c_str()] = array_of_tensor(tensor);
+        }
+        return result;
+    }
+
+    py::array occupancy(const std::map<std::string, py::array>& inputs, const py::array& vertices,
+                        const py::array& points) const {
+        HeadInputs given;
+        for (const auto& [name, shape] : encoder_->graph().spec().inputs) {
+            given[name] = tensor_of(checked_array<float>(inputs.at(name), shape, name));
+        }
+        const Rows face = rows_of<float>(vertices, num_vertices_, "vertices");
+        const Rows asked_at = rows_of<float>(points, -1, "points");
+        py::array_t<float> answers(static_cast<py::ssize_t>(asked_at.size()));
+        const py::gil_scoped_release release;
+        const FaceCodes codes = volume_->encode(face);
+        FaceVolume volume = volume_of(codes);
+        volume.frame = cube_in_head(encoder_->reach());
+        const Tensor features = encoder_->encode(given);
+        const auto function = in_head(head_frame(codes.frame, encoder_->reach()),
+                                      asked(*head_, FeatureMaps{features.view()}, volume));
+        function(asked_at.data()->data(), static_cast<std::int64_t>(asked_at.size()), answers.mutable_data());
+        return answers;
+    }
+
+  private:
+    static py::array array_of_tensor(const Tensor& tensor) {
+        py::array_t<float> result(std::vector<py::ssize_t>(tensor.shape().begin(), tensor.shape().end()));
+        std::memcpy(result.mutable_data(), tensor.data(), sizeof(float) * tensor.size());
+        return result;
+    }
+
+    std::unique_ptr<HeadEncoder> encoder_;
+    std::unique_ptr<ShapeVolumeEncoder> volume_;
+    std::unique_ptr<JointQuery> head_;
+    std::int64_t num_vertices_ = 0;
+};
+
 }  // namespace
 
 void bind_face_parts(py::module_& module) {
@@ -117,6 +184,14 @@ void bind_face_parts(py::module_& module) {
              "The shape volume of a mesh in the view, sampled at (P, 3) points of the view: (P, C).")
         .def("color", &FaceVolumes::color, py::arg("vertices"), py::arg("colors"), py::arg("points"),
              "The same of the coloured mesh.");
+    py::class_<HeadPart>(module, "HeadPart", "The joint shape head of a bundle with a head encoder.")
+        .def(py::init<const Bundle&, py::object>(), py::arg("bundle"), py::arg("engine"))
+        .def("inputs", &HeadPart::inputs, py::arg("rgb"), py::arg("mask"), py::arg("crop"), py::arg("map"),
+             py::arg("vertices"),
+             "What the encoder takes, by name, of a photo (H, W, 3), its mask (H, W), its square, the body's "
+             "map [1, C, H, W] and a face (N, 3) in the view.")
+        .def("occupancy", &HeadPart::occupancy, py::arg("inputs"), py::arg("vertices"), py::arg("points"),
+             "Of (P, 3) points of the view, (P,).");
 }
 
 }  // namespace jiff::bindings

@@ -7,6 +7,7 @@ import gc
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from jiffsdk import _core, engines
 from jiffsdk.engines import Engine, Graph
 from jiffsdk.engines.device_array import DeviceArray
 from synthetic_bundle import write_bundle
+from synthetic_face import add_face
+from synthetic_head import add_head_encoder
+from test_pipeline_face import astronaut, figure_bundle
 
 pytestmark = needs_gpu
 
@@ -93,6 +97,27 @@ def test_bundles_without_a_face_and_dense_extraction(tmp_path: Path) -> None:
     dense = on_gpu(photo, options=jiffsdk.ReconstructionOptions(resolution=32, dense=True))
     assert len(dense.faces) >= len(expected.faces)
     assert is_closed(dense.faces)
+
+
+@pytest.mark.parametrize("face_blend", ["region", "distance"])
+@pytest.mark.parametrize("on", ["host", "gpu"])
+def test_a_head_with_a_map_of_its_own_gives_the_cpus_triangles(
+    tmp_path: Path, face_blend: str, on: str
+) -> None:
+    if on == "gpu" and not EMULATED:
+        pytest.skip("needs the emulated GPU, whose memory is the host's")
+    bundle = add_head_encoder(add_face(figure_bundle(tmp_path), colored=False))
+    options = jiffsdk.ReconstructionOptions(fewer(96, 32), face_blend=face_blend)
+    expected = jiffsdk.Reconstructor(bundle, ENGINE, precision="fp32")(*astronaut(), options=options)
+    assert expected.face.status == "used"
+    engine = ENGINE if on == "host" else EngineOnEmulatedGpu()
+    on_gpu = jiffsdk.Reconstructor(bundle, engine, device="cuda", gpu_precision="fp32")
+    person = on_gpu(*astronaut(), options=options)
+    assert person.face.status == "used"
+    assert np.array_equal(person.faces, expected.faces)
+    assert np.abs(person.vertices - expected.vertices).max() < 1e-5
+    without = on_gpu(*astronaut(), options=replace(options, face="off"))
+    assert not np.array_equal(person.vertices, without.vertices)
 
 
 class OnEmulatedGpu(Graph):

@@ -81,7 +81,8 @@ def subject(model: FaceModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("test") / "00000"
     write_head(folder, model, 0)
     ball = trimesh.creation.icosphere(subdivisions=5, radius=RADIUS_M)
-    np.savez(folder / "mesh.npz", vertices=(ball.vertices + CENTER_M).astype("f4"), faces=ball.faces)
+    surface = {"vertices": (ball.vertices + CENTER_M).astype("f4"), "faces": ball.faces}
+    np.savez(folder / "mesh.npz", **surface, **{f"head_{name}": part for name, part in surface.items()})
     with np.load(folder / "head.npz") as file:
         head = dict(file)
     across = model.mean_shape - model.mean_shape.mean(axis=0)

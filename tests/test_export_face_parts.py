@@ -25,7 +25,7 @@ from jiffexport.exported_graph import ExportedGraph  # noqa: E402
 from jiffexport.face_assembly import FaceSources  # noqa: E402
 from jiffexport.face_inputs import cut_face, find_landmarks, fitted_mesh  # noqa: E402
 from jiffexport.face_model import load_face_model  # noqa: E402
-from jiffexport.nets import FaceShapeNet, PublishedFaceRegressor, sample_features  # noqa: E402
+from jiffexport.nets import FaceShapeNet, HeadFrame, PublishedFaceRegressor, sample_features  # noqa: E402
 from jiffexport.nets.volume_frame import sample_volume, volume_frame  # noqa: E402
 from jiffexport.verify import Example  # noqa: E402
 from reference import face_crop  # noqa: E402
@@ -44,6 +44,7 @@ FACE_GRAPHS = {
     "face_regressor",
     *(f"face_shape_points_{i}" for i in range(4)),
     "face_shape_unet",
+    "head_encoder",
     "fine_color_encoder",
     *(f"face_color_{part}" for part in ("sa1", "sa2", "sa3", "fp3", "fp2", "fp1", "unet")),
 }
@@ -114,14 +115,17 @@ def test_bundle_names_every_part_of_the_face(bundle: tuple[dict[str, Any], dict[
     assert face["shape"]["head"] | {"provenance": ""} == {
         "file": "heads.safetensors",
         "prefix": "face_shape",
-        "features": ["shape_encoder"],
-        "widths_2d": [17, 256, 128, 64],
+        "widths_2d": [11, 256, 128, 64],
         "widths_3d": [6, 128, 64, 64],
         "widths_joint": [128, 256, 128, 64, 1],
-        "depth_scale": 10.24,
+        "depth_scale": 6.0,
         "activation": "sigmoid",
         "provenance": "",
     }
+    encoder = face["shape"]["head_encoder"]
+    sizes = {"picture": [1, 4, 16, 16], "body": [1, 16, 8, 8], "believed": [1, 2, 8, 8]}
+    assert encoder["inputs"] == sizes
+    assert (encoder["outputs"], encoder["reach"]) == ({"features": [1, 10, 8, 8]}, 1.3)
     assert face["shape"]["volume"].keys() == {"frame", "frame_margin", "resolution", "points", "unet"}
     volume = face["color"]["volume"]
     assert list(volume["points"]) == ["sa1", "sa2", "sa3", "fp3", "fp2", "fp1"]
@@ -140,18 +144,22 @@ def test_face_occupancy_from_the_bundle_is_the_networks(
     manifest, files = bundle
     reader, shape = BundleReader(built.out), manifest["face"]["shape"]
     vertices, _, points = mesh_and_points()
-    features = torch.randn(1, 16, 8, 8)
+    sizes = {"picture": (1, 4, 16, 16), "body": (1, 16, 8, 8), "believed": (1, 2, 8, 8)}
+    inputs = {name: torch.randn(size) for name, size in sizes.items()}
     network = load_face_shape(built.face.shape).network  # type: ignore[union-attr]
     frame = volume_frame(FACE_SHAPE_CONFIG.volume, vertices)
     coordinates = frame.coordinates(vertices)
     volume = reader.shape_volume(shape["volume"], coordinates)
     with torch.no_grad():
         expected_volume, _ = network.volume(vertices)
-        expected = network.face_occupancy(features, expected_volume, frame, points).joint[0].numpy()
+        own = network.head(**inputs)
+        expected = network.face_occupancy(own, expected_volume, frame, points).joint[0].numpy()
+        head = HeadFrame(frame, shape["head_encoder"]["reach"])
+        features = reader.run(shape["head_encoder"], **inputs)
         raw_2d = torch.cat(
             [
-                sample_features(features, points),
-                (points[..., 2] * shape["head"]["depth_scale"])[:, None],
+                sample_features(features, head.on_map(points)),
+                (head.depth(points) * shape["head"]["depth_scale"])[:, None],
             ],
             1,
         )
@@ -295,7 +303,7 @@ def test_face_of_another_body_is_refused(tmp_path: Path) -> None:
     other = replace(FACE_SHAPE_CONFIG, body=replace(FACE_SHAPE_CONFIG.body, feature_channels=24))
     alone = FaceShapeNet(other, has_body=False).state_dict()
     save_checkpoint(tmp_path, "face_shape", config=other.to_dict(), model=alone)
-    with pytest.raises(BundleError, match="face_shape.pt: .* samples 24 channels .* gives 16"):
+    with pytest.raises(BundleError, match="face_shape.pt: .* trained on 24 channels .* gives 16"):
         build_bundle(options)
     model = checkpoint_of("face_shape")["model"]
     model["body.head.layers.0.bias"] += 1

@@ -12,11 +12,19 @@ torch = pytest.importorskip("torch", reason="the training tests need torch (pip 
 pytest.importorskip("tqdm", reason="needs tqdm (pip install .[training])")
 
 import training  # noqa: E402, F401  # makes jiffexport importable
-from training import face_fits, head_cache, train_face_shape, train_fine_color  # noqa: E402
+from training import face_fits, head_cache, head_crops, train_face_shape, train_fine_color  # noqa: E402
 from training.color_samples import feature_places, pixel_places, read_color_views  # noqa: E402
 from training.face_model.fit import FaceFitter, rigid_motion  # noqa: E402
 from training.frozen_body import FrozenBody  # noqa: E402
-from training.fusion import FUSIONS, answers, build_net, checkpoint_kind, encode_faces, load_net  # noqa: E402
+from training.fusion import (  # noqa: E402
+    FUSIONS,
+    answers,
+    build_net,
+    checkpoint_kind,
+    encode_faces,
+    has_head,
+    load_net,
+)
 from training.head_samples import read_views  # noqa: E402
 from training.people.heads import HeadPlace  # noqa: E402
 from training.people.lights import ambient_light, shade  # noqa: E402
@@ -130,7 +138,7 @@ def test_a_mirrored_picture_shows_the_same_colours(model: FaceModel) -> None:
 def test_a_crop_is_sampled_as_the_whole_map_is() -> None:
     torch.manual_seed(0)
     features = torch.randn(3, 32, 32).half().float()
-    crop = head_cache.cropped(features, np.array([-0.4, -0.2]), np.array([0.5, 0.7]))
+    crop = head_crops.cropped(features, np.array([-0.4, -0.2]), np.array([0.5, 0.7]))
     points = torch.rand(50, 3) * torch.tensor([0.9, 0.9, 1.0]) + torch.tensor([-0.4, -0.2, 0.0])
     assert crop.features.shape[1] < 20
     torch.testing.assert_close(crop.samples(points), sample_features(features[None], points[None])[0])
@@ -180,7 +188,7 @@ def test_examples_ask_points_of_the_ball_where_the_encoder_has_it(
     model: FaceModel, people: Path, encoded: Path
 ) -> None:
     [view] = read_views(encoded / "test", people / "test", model)
-    example = view.example(np.random.default_rng(0), model, face_fits.FitErrors(), 2000)
+    example = view.example(np.random.default_rng(0), model, face_fits.FitErrors(), 2000, small_config())
     center = view.view.view_from_world[:3, :3] @ torch.tensor(CENTER_M, dtype=torch.float32)
     center = center + view.view.view_from_world[:3, 3]
     center[2] += view.view.belief.head_move
@@ -209,13 +217,48 @@ def test_coloured_points_show_the_picture_where_it_was_not_changed(
     assert points[:, :2].abs().max() <= 1
 
 
+def small_config() -> nets.FaceShapeConfig:
+    return replace(nets.COMPACT_FACE_SHAPE, body=replace(nets.COMPACT_SHAPE, feature_channels=CHANNELS))
+
+
+@pytest.mark.parametrize("half", [0.05, 0.3, 0.8])
+def test_a_kept_picture_of_a_head_shows_the_view_where_the_head_is(half: float) -> None:
+    # Colours say where a pixel is; bilinear sampling keeps them, and so does what was kept in bytes.
+    steps = (2 * torch.arange(1024) + 1) / 1024 - 1
+    x, y = torch.meshgrid(steps, steps, indexing="xy")
+    picture = torch.stack([(x + 1) / 2, (y + 1) / 2, 0 * x, 0 * x + 1])
+    center = np.array([0.1, -0.15])
+    kept = head_crops.HeadPicture.cut(picture, face_fits.Region(center - half, center + half))
+    vertices = torch.rand(1, 200, 3, generator=torch.Generator().manual_seed(0)) - 0.5
+    vertices = vertices * half * 0.9 + torch.tensor([0.1 + 0.1 * half, -0.15 - 0.1 * half, 0.3])
+    frame = nets.HeadFrame(nets.volume_frame(nets.COMPACT_FACE_SHAPE.volume, vertices), reach=1.2)
+    seen = kept.encoder_input(frame, 64)[0]
+    middle = (vertices[0].amin(0) + vertices[0].amax(0)) / 2
+    own = ((2 * torch.arange(64) + 1) / 64 - 1) * frame.reach / 2 / frame.frame.scale[0, 0]
+    assert torch.allclose(seen[0, 5], middle[0] + own, atol=0.01)
+    assert torch.allclose(seen[1, :, 9], middle[1] + own, atol=0.01)
+    assert torch.allclose(seen[3], torch.ones(64, 64))
+
+
+def test_features_of_the_body_come_to_the_texels_of_the_head() -> None:
+    steps = torch.linspace(-1, 1, 32)
+    x, y = torch.meshgrid(steps, steps, indexing="xy")
+    features = torch.stack([x, y])
+    vertices = torch.rand(1, 200, 3, generator=torch.Generator().manual_seed(0)) * 0.4 - 0.3
+    frame = nets.HeadFrame(nets.volume_frame(nets.COMPACT_FACE_SHAPE.volume, vertices), reach=1.3)
+    crop = head_crops.cropped(features, np.array([-0.9, -0.9]), np.array([0.9, 0.9]))
+    found = crop.at_texels(frame, 7)
+    assert torch.allclose(found, frame.texels(7)[0].permute(2, 0, 1), atol=2e-3)
+
+
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_every_fusion_answers_and_only_the_one_without_a_volume_needs_no_face(fusion: str) -> None:
     torch.manual_seed(0)
-    config = replace(nets.COMPACT_FACE_SHAPE, body=replace(nets.COMPACT_SHAPE, feature_channels=CHANNELS))
+    config = small_config()
     net = build_net(config, fusion).eval()
+    assert has_head(net) == (fusion == "mlp")
     faces, points = torch.randn(1, 40, 3) * 0.1, torch.rand(1, 30, 3) - 0.5
-    samples = torch.randn(1, CHANNELS, 30)
+    samples = torch.randn(1, config.features_2d if fusion == "mlp" else CHANNELS, 30)
     with torch.no_grad():
         here = encode_faces(net, faces)
         found = answers(net, samples, here, points)

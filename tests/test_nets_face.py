@@ -21,7 +21,9 @@ from jiffexport.nets import (  # noqa: E402
     FaceShapeNet,
     FineColorConfig,
     FineColorNet,
+    HeadFrame,
     point_ops,
+    sample_features,
     sample_volume,
     volume_frame,
 )
@@ -132,7 +134,7 @@ def test_a_batch_is_its_samples_one_by_one() -> None:
     shape, color = network_of("face_shape").eval(), network_of("fine_color").eval()
     vertices, points = face_mesh(3), random_like_face(3)
     colors = torch.rand(3, 300, 3, generator=torch.Generator().manual_seed(2))
-    features = torch.rand(3, 16, 8, 8)
+    features = torch.rand(3, 10, 8, 8)
     with torch.inference_mode():
         volume, frame = shape.volume(vertices)
         together = shape.face_occupancy(features, volume, frame, points).joint
@@ -161,7 +163,8 @@ def test_training_reaches_every_weight_of_the_face_shape_network() -> None:
     vertices, points = face_mesh(2), random_like_face(2)
     outputs, log_size = network.body.encoder(image)
     volume, frame = network.volume(vertices)
-    face = network.face_occupancy(outputs[-1], volume, frame, points)
+    features = network.head(torch.rand(2, 4, 16, 16), torch.rand(2, 16, 8, 8), torch.rand(2, 2, 8, 8))
+    face = network.face_occupancy(features, volume, frame, points)
     body = network.body.occupancy(outputs[-1], points)
     (sum(o.mean() for o in face) + body.mean() + log_size.mean()).backward()
     without = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
@@ -190,9 +193,40 @@ def test_training_reaches_every_weight_of_the_fine_color_network() -> None:
     assert all(".mlp_convs." in name and name.endswith("bias") for name in without)
 
 
+def head_frame_of(vertices: torch.Tensor) -> HeadFrame:
+    return HeadFrame(volume_frame(COMPACT_FACE_SHAPE.volume, vertices), reach=1.3)
+
+
+def test_a_head_has_one_frame_wherever_its_face_is_and_however_large() -> None:
+    vertices, points = face_mesh(), random_like_face(1)
+    moved, shift = vertices * 2 + torch.tensor([0.25, -0.5, 0.125]), torch.tensor([0.25, -0.5, 0.125])
+    frame, other = head_frame_of(vertices), head_frame_of(moved)
+    assert torch.allclose(frame.coordinates(points), other.coordinates(points * 2 + shift), atol=1e-4)
+    assert torch.allclose(frame.depth(points), frame.coordinates(points)[..., 2])
+    low, high = (frame.coordinates(part) for part in (vertices.amin(1)[None], vertices.amax(1)[None]))
+    assert torch.allclose(low, -high, atol=1e-4)  # the cube's middle is the face's
+
+
+def test_texels_of_a_head_lie_where_its_map_is_sampled() -> None:
+    frame = head_frame_of(face_mesh())
+    texels = frame.texels(5)
+    points = torch.cat([texels.reshape(1, 25, 2), torch.zeros(1, 25, 1)], 2)
+    values = torch.arange(25.0).reshape(1, 1, 5, 5)
+    assert torch.allclose(sample_features(values, frame.on_map(points))[0, 0], torch.arange(25.0), atol=1e-3)
+
+
+def test_believed_depths_are_those_of_the_view_in_the_heads_frame() -> None:
+    frame = head_frame_of(face_mesh())
+    z = torch.linspace(-0.1, 0.1, 36).reshape(1, 6, 6)
+    found = frame.believed(torch.stack([z, z + 9], 1), depth_scale=3.0)
+    points = torch.cat([frame.texels(6), z[..., None]], -1).reshape(1, 36, 3)
+    assert torch.allclose(found[:, 0], 3 * frame.depth(points).reshape(1, 6, 6), atol=1e-4)
+    assert torch.equal(found[:, 1], torch.full((1, 6, 6), 6.0))  # far beyond the limit
+
+
 def test_outputs_of_one_branch_do_not_see_the_other() -> None:
     network = network_of("face_shape").eval()
-    samples_2d, samples_3d = torch.rand(1, 16, 30), torch.rand(1, 6, 30)
+    samples_2d, samples_3d = torch.rand(1, 10, 30), torch.rand(1, 6, 30)
     depth = torch.rand(1, 30)
     with torch.inference_mode():
         base = network.face_head.outputs(samples_2d, samples_3d, depth)
@@ -207,8 +241,8 @@ def test_outputs_of_one_branch_do_not_see_the_other() -> None:
 def test_what_the_compact_face_adds_is_small() -> None:
     with torch.device("meta"):
         shape, color = FaceShapeNet(COMPACT_FACE_SHAPE), FineColorNet(COMPACT_FINE_COLOR)
-    added = [shape.volume, shape.face_head, color]
-    assert sum(p.numel() for part in added for p in part.parameters()) < 1_500_000
+    added = [shape.volume, shape.head, shape.face_head, color]
+    assert sum(p.numel() for part in added for p in part.parameters()) < 3_000_000
 
 
 @pytest.mark.parametrize(

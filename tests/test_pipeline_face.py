@@ -24,6 +24,7 @@ from synthetic_face import (
     YAW,
     add_face,
 )
+from synthetic_head import add_head_encoder
 
 pytestmark = pytest.mark.skipif(not DEFAULT_BUNDLE.is_dir(), reason="this checkout ships no face detector")
 
@@ -44,8 +45,11 @@ def figure_bundle(folder: Path, size_m: float = SIZE_M) -> Path:
     return folder
 
 
-def face_reconstructor(folder: Path, coefficients: dict[int, float] | None = None) -> Reconstructor:
-    return Reconstructor(add_face(figure_bundle(folder), coefficients))
+def face_reconstructor(
+    folder: Path, coefficients: dict[int, float] | None = None, *, sees_head: bool = False
+) -> Reconstructor:
+    bundle = add_face(figure_bundle(folder), coefficients)
+    return Reconstructor(add_head_encoder(bundle) if sees_head else bundle)
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +57,9 @@ def body(tmp_path_factory: pytest.TempPathFactory) -> Reconstructor:
     return Reconstructor(figure_bundle(tmp_path_factory.mktemp("body")))
 
 
-@pytest.fixture(scope="module")
-def with_face(tmp_path_factory: pytest.TempPathFactory) -> Reconstructor:
-    return face_reconstructor(tmp_path_factory.mktemp("face"))
+@pytest.fixture(scope="module", params=[False, True], ids=["body's map", "head's own map"])
+def with_face(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Reconstructor:
+    return face_reconstructor(tmp_path_factory.mktemp("face"), sees_head=request.param)
 
 
 def astronaut() -> tuple[np.ndarray, np.ndarray]:

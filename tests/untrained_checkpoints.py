@@ -24,6 +24,7 @@ from jiffexport.nets import (
     FaceRegressor,
     FaceShapeNet,
     FineColorNet,
+    HeadEncoderConfig,
     ShapeNet,
 )
 
@@ -44,6 +45,7 @@ FACE_SHAPE_CONFIG = replace(
     volume=replace(
         COMPACT_FACE_SHAPE.volume, resolution=8, point_channels=8, unet_channels=(8, 16), feature_channels=6
     ),
+    head_encoder=HeadEncoderConfig(picture_size_px=16, reach=1.3, level_channels=(8, 16), depth_scale=6.0),
 )
 FINE_COLOR_CONFIG = replace(
     COMPACT_FINE_COLOR,

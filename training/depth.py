@@ -30,8 +30,13 @@ def depth_maps(
     known
         (B, 1, S, S): 1 where `least_points` points or more fell, else 0.
     """
-    size = feature_size // 2
     seen = transform(views.view_from_world, people.surface_points[views.subject])
+    return front_and_back(seen, feature_size, least_points)
+
+
+def front_and_back(seen: Tensor, feature_size: int, least_points: int = 4) -> tuple[Tensor, Tensor]:
+    """The same of points (B, N, 3) on the surface; the map spans -1 to 1 in x and y."""
+    size = feature_size // 2
     texel = ((seen[..., :2] + 1) / 2 * (feature_size - 1)).round().long()
     inside = ((texel >= 0) & (texel < feature_size)).all(-1)
     block = texel // 2

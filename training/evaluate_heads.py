@@ -39,9 +39,11 @@ from .evaluate import vertices_in_view
 from .face_fits import FitErrors, Region, face_in_view
 from .face_model.fit import FaceFit, FaceFitter
 from .frozen_body import FrozenBody, load_body
-from .fusion import answers, encode_faces, load_net
-from .head_cache import HeadSubject, SeenView, seen_views
+from .fusion import answers, encode_faces, has_head, load_net
+from .head_cache import SLACK, HeadSubject, SeenView, seen_views
 from .head_colors import ColorRow, evaluate_colors, load_color_row
+from .head_crops import Crop, HeadPicture
+from .head_samples import head_inputs
 from .head_surface import box_surface
 
 Array = NDArray[np.float64]
@@ -68,22 +70,25 @@ class Truth:
 
     Attributes
     ----------
-    vertices, faces : of the dressed person.
+    vertices, faces : of the dressed person, as seen: hair and cloth are sheets.
+    closed, closed_faces : of the volume that these bound, around the head (`people/heads.py`).
     face, face_triangles : the true face.
-    points, normals : of the head's surface, area-weighted.
+    points, normals : of the closed surface of the head, area-weighted.
     """
 
     seen: SeenView
     head: HeadSubject
     vertices: Array
     faces: NDArray[np.int64]
+    closed: Array
+    closed_faces: NDArray[np.int64]
     face: Array
     face_triangles: NDArray[np.int64]
     points: Array = field(init=False)
     normals: Array = field(init=False)
 
     def __post_init__(self) -> None:
-        points, normals = metrics.sample_oriented(self.vertices, self.faces, 20 * NUM_SAMPLES)
+        points, normals = metrics.sample_oriented(self.closed, self.closed_faces, 20 * NUM_SAMPLES)
         kept = np.flatnonzero(self.is_head(points))[: 2 * NUM_SAMPLES]
         object.__setattr__(self, "points", points[kept])
         object.__setattr__(self, "normals", normals[kept])
@@ -130,9 +135,14 @@ class Truth:
             )
 
         with np.load(head.folder / "mesh.npz") as mesh:
-            vertices, faces = camera(mesh["vertices"]), mesh["faces"].astype(np.int64)
+            if "head_vertices" not in mesh:
+                raise ValueError(f"{head.folder}: has no closed surface of its head; generate it again")
+            seen_surface, closed_surface = (
+                (camera(mesh[f"{prefix}vertices"]), mesh[f"{prefix}faces"].astype(np.int64))
+                for prefix in ("", "head_")
+            )
         face = camera(head.arrays["face_vertices"])
-        return Truth(seen, head, vertices, faces, face, model.triangles.astype(np.int64))
+        return Truth(seen, head, *seen_surface, *closed_surface, face, model.triangles.astype(np.int64))
 
 
 def shape_scores(
@@ -155,7 +165,7 @@ def shape_scores(
     scores = {"face_l2_own": metrics.face_distance_cm(front - own, true_front, is_face)[0]}
     for name, back in (("", 0.0), ("_raw", offset_m)):
         shift = np.array([0, 0, back])
-        to_truth = metrics.distance_to_surface_cm(points + shift, truth.vertices, truth.faces).mean()
+        to_truth = metrics.distance_to_surface_cm(points + shift, truth.closed, truth.closed_faces).mean()
         to_surface = metrics.distance_to_surface_cm(truth.points - shift, moved, faces).mean()
         face_l2, missed = metrics.face_distance_cm(front + back, true_front, is_face)
         scores |= {
@@ -163,7 +173,7 @@ def shape_scores(
             f"chamfer{name}": float(to_truth + to_surface) / 2,
             f"face_l2{name}": face_l2,
         }
-    forth = metrics.normal_consistency(points, normals, truth.vertices, truth.faces)
+    forth = metrics.normal_consistency(points, normals, truth.closed, truth.closed_faces)
     back_again = metrics.normal_consistency(truth.points, truth.normals, moved, faces)
     return scores | {"face_missed": missed, "normals": (forth + back_again) / 2}
 
@@ -232,11 +242,18 @@ class ShapeRow:
         """The surface in a box of the view, for a fit (N, 3) of the face."""
         fitted = torch.from_numpy(face.astype(np.float32))[None]
         encoded = encode_faces(self.net, fitted) if self.net is not None else None
+        features, on_map = seen.maps[0], lambda points: points
+        if self.net is not None and has_head(self.net):
+            picture = HeadPicture.cut(seen.picture[0], Region.around(face, REGION_MARGIN + SLACK).square)
+            whole = Crop(seen.maps[0][0], (0, 0), seen.maps[0].shape[-1])
+            inputs = head_inputs(self.net.config, fitted[0], picture, whole)
+            features = self.net.head(*(part[None] for part in inputs))
+            on_map = lambda points: self.net.pixel_aligned(encoded[1], points)[0]  # noqa: E731
 
         def occupancy(points: Array) -> NDArray[np.floating]:
             parts = []
             for chunk in torch.from_numpy(points.astype(np.float32)).split(CHUNK):
-                samples = sample_features(seen.maps[0], chunk[None])
+                samples = sample_features(features, on_map(chunk[None]))
                 if self.net is None:
                     parts.append(body.shape_head(samples, chunk[None, :, 2])[0, 0])
                 else:

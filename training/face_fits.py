@@ -179,6 +179,12 @@ class Region:
         reach = margin * (high - low).max()
         return Region(low - reach, high + reach)
 
+    @property
+    def square(self) -> Region:
+        """The smallest square around it."""
+        middle, half = (self.low + self.high) / 2, (self.high - self.low).max() / 2
+        return Region(middle - half, middle + half)
+
     def contains(self, points: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Which view points (N, 2 or more) project into it."""
         return np.asarray(((points[:, :2] >= self.low) & (points[:, :2] <= self.high)).all(axis=1))

@@ -63,6 +63,11 @@ def encode_faces(net: nn.Module, faces: Tensor) -> tuple[Tensor, object] | None:
     return None if net.volume is None else net.volume(faces)
 
 
+def has_head(net: nn.Module) -> bool:
+    """Whether the 2-D features are those of the network's own encoder of the head's picture."""
+    return isinstance(net, nets.FaceShapeNet) and net.head is not None
+
+
 def answers(
     net: nn.Module, samples_2d: Tensor, encoded: tuple[Tensor, object] | None, points: Tensor
 ) -> dict[str, Tensor]:
@@ -70,13 +75,14 @@ def answers(
 
     Parameters
     ----------
-    samples_2d : (B, C, N) features at the points.
+    samples_2d : (B, C, N) features at the points; of the head's encoder (`has_head`), or the body's.
     encoded : of `encode_faces`.
     points : (B, N, 3) view coordinates.
     """
     samples_3d = None if encoded is None else sample_volume(encoded[0], encoded[1].coordinates(points))  # type: ignore[attr-defined]
     if isinstance(net, nets.FaceShapeNet):
-        outputs = net.face_head.outputs(samples_2d, samples_3d, points[..., 2])
+        _, depth = net.pixel_aligned(encoded[1], points)  # type: ignore[index]
+        outputs = net.face_head.outputs(samples_2d, samples_3d, depth)
         named = zip(("answer", "from_2d", "from_3d"), outputs, strict=True)
         return {name: output[:, 0] for name, output in named}
     depth = (points[..., 2] * net.config.body.depth_scale)[:, None].to(samples_2d.dtype)

@@ -24,13 +24,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from jiffexport.nets.color import ColorNet
-from jiffexport.nets.head import sample_features
 
 from . import augment
 from .dataset import People, Views, cut_views, lit_colors, read_people, transform
 from .depth import depth_maps, taught_depth, to_taught_depth
 from .face_fits import Region, ViewPlace
 from .frozen_body import FrozenBody
+from .head_crops import Crop, HeadPicture, cropped
 from .people.dress import vertex_normals
 from .people.heads import HeadPlace
 
@@ -43,36 +43,6 @@ WINDOW_PX = 384
 WINDOW_MARGIN_PX = 24
 """Points lie at least so far inside a window: the encoder sees what is around them."""
 SURFACE_NOISE_M = 0.005
-
-
-@dataclass(frozen=True)
-class Crop:
-    """A part of a feature map: features (C, h, w) half, first texel (x, y), side of the whole map."""
-
-    features: Tensor
-    first: tuple[int, int]
-    size: int
-
-    def place(self, points: Tensor) -> Tensor:
-        """View points (..., 3) in coordinates for `sample_features` of the crop, aligned corners."""
-        texel = (points[..., :2] + 1) / 2 * (self.size - 1)
-        height, width = self.features.shape[1:]
-        last = torch.tensor([width - 1, height - 1], device=points.device)
-        first = torch.tensor(self.first, device=points.device)
-        return torch.cat([2 * (texel - first) / last - 1, points[..., 2:]], -1)
-
-    def samples(self, points: Tensor) -> Tensor:
-        """Features (C, N) at view points (N, 3)."""
-        return sample_features(self.features[None].float(), self.place(points)[None])[0]
-
-
-def cropped(features: Tensor, low: np.ndarray, high: np.ndarray) -> Crop:
-    """The texels of a map (C, S, S) that view points between two corners (2,) need."""
-    size = features.shape[-1]
-    first = np.floor((np.maximum(low, -1) + 1) / 2 * (size - 1)).astype(int).clip(0, size - 2)
-    last = np.ceil((np.minimum(high, 1) + 1) / 2 * (size - 1)).astype(int).clip(first + 1, size - 1)
-    part = features[:, first[1] : last[1] + 1, first[0] : last[0] + 1]
-    return Crop(part.half().clone(), (int(first[0]), int(first[1])), size)
 
 
 @dataclass(frozen=True)
@@ -100,11 +70,17 @@ class Belief:
 
 @dataclass(frozen=True)
 class ShapeView:
-    """A picture for the joint shape head."""
+    """A picture for the joint shape head.
+
+    Attributes
+    ----------
+    crop : features of the body's encoder, around the head.
+    """
 
     view_from_world: Tensor
     size_m: float
     crop: Crop
+    picture: HeadPicture
     belief: Belief
 
     @property
@@ -283,9 +259,10 @@ def encode_subject(
     shapes, colors = [], []
     for seen in seen_views(head, body, triangles, changed):
         matrix, size_m = seen.views.view_from_world[0], float(seen.views.size_m)
-        region = Region.around(seen.face.numpy(), margin + SLACK)
+        region = Region.around(seen.face.numpy(), margin + SLACK).square
         crop = cropped(seen.maps[0][0], region.low, region.high)
-        shapes.append(ShapeView(matrix, size_m, crop, seen.belief))
+        picture = HeadPicture.cut(seen.picture[0], region)
+        shapes.append(ShapeView(matrix, size_m, crop, picture, seen.belief))
         found = [_color_window(seen, head, body, coarse_layers, at_head) for at_head in (True, False)]
         windows = [window for window in found if window is not None]
         if windows:
@@ -376,7 +353,14 @@ def encoded_files(folder: Path, purpose: str, limit: int | None = None) -> list[
 def load_shape_views(path: Path) -> list[ShapeView]:
     """What `save_views` wrote for the shape."""
     return [
-        ShapeView(**{**entry, "crop": Crop(**entry["crop"]), "belief": Belief(**entry["belief"])})
+        ShapeView(
+            **{
+                **entry,
+                "crop": Crop(**entry["crop"]),
+                "picture": HeadPicture(**entry["picture"]),
+                "belief": Belief(**entry["belief"]),
+            }
+        )
         for entry in torch.load(path, weights_only=True)
     ]
 

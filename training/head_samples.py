@@ -11,11 +11,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from jiffexport.face_model import FaceModel
+from jiffexport.nets import FaceShapeConfig, HeadFrame, volume_frame
 
+from .depth import front_and_back
 from .encode_heads import REGION_MARGIN
 from .face_fits import FitErrors, Region, face_in_view
 from .face_model.fit import FaceFit, FaceFitter
 from .head_cache import SLACK, HeadSubject, ShapeView, encoded_files, head_share, load_shape_views
+from .head_crops import Crop, HeadPicture
 
 POINT_SHARES = {"near": 0.65, "around": 0.15, "body": 0.15, "far": 0.05}
 """Of the points of a view: close to the head's surface, in a box around the head, on and around the body in
@@ -32,23 +35,43 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Example:
-    """What a step takes of a view: N points, their labels and weights, 2-D features (C, N), face (V, 3)."""
+    """What a step takes of a view.
+
+    Attributes
+    ----------
+    samples : (C, N) the body's features at the points.
+    points, labels, weights : (N, 3) and (N,).
+    face : (V, 3).
+    picture, body, believed : what the head's encoder takes.
+    depth, known : (2, T, T) and (1, T, T) what its first two channels are taught (`depth.front_and_back`).
+
+    The last five are empty for a network without such an encoder.
+    """
 
     samples: Tensor
     points: Tensor
     labels: Tensor
     weights: Tensor
     face: Tensor
+    picture: Tensor
+    body: Tensor
+    believed: Tensor
+    depth: Tensor
+    known: Tensor
 
 
 @dataclass(frozen=True)
 class TrainedView:
-    """A view with all points that may be asked in it."""
+    """A view with all points that may be asked in it, and points (P, 3) on the surface of the head.
+
+    Both where the encoder has them.
+    """
 
     view: ShapeView
     subject: HeadSubject
     fit: FaceFit
     groups: dict[str, Labelled]
+    surface: Tensor
     body_box: np.ndarray
 
     def face(self, rng: np.random.Generator, model: FaceModel, errors: FitErrors | None) -> np.ndarray:
@@ -57,9 +80,14 @@ class TrainedView:
         return face_in_view(rng, model, true, self.fit, self.view.place, errors)
 
     def example(
-        self, rng: np.random.Generator, model: FaceModel, errors: FitErrors | None, num_points: int
+        self,
+        rng: np.random.Generator,
+        model: FaceModel,
+        errors: FitErrors | None,
+        num_points: int,
+        config: FaceShapeConfig,
     ) -> Example:
-        """A random example; points outside of the fitted face's region have weight 0."""
+        """A random example for a network; points outside of the fitted face's region have weight 0."""
         face = self.face(rng, model, errors)
         region = Region.around(face, REGION_MARGIN)
         points, labels, weights = [], [], []
@@ -80,13 +108,26 @@ class TrainedView:
             labels.append(inside)
             weights.append(counted)
         asked = torch.from_numpy(np.concatenate(points).astype(np.float32))
+        fitted = torch.from_numpy(face.astype(np.float32))
         return Example(
             self.view.crop.samples(asked),
             asked,
             torch.from_numpy(np.concatenate(labels).astype(np.float32)),
             torch.from_numpy(np.concatenate(weights).astype(np.float32)),
-            torch.from_numpy(face.astype(np.float32)),
+            fitted,
+            *head_inputs(config, fitted, self.view.picture, self.view.crop),
+            *self._front_and_back(config, fitted),
         )
+
+    def _front_and_back(self, config: FaceShapeConfig, face: Tensor) -> tuple[Tensor, Tensor]:
+        own = config.head_encoder
+        if own is None:
+            return torch.empty(0), torch.empty(0)
+        frame = HeadFrame(volume_frame(config.volume, face[None]), own.reach)
+        points = self.surface[None]
+        placed = torch.cat([frame.on_map(points), frame.depth(points)[..., None]], 2)
+        depth, known = front_and_back(placed, own.feature_size)
+        return depth[0] * own.depth_scale, known[0]
 
     def _far(
         self, rng: np.random.Generator, region: Region, count: int
@@ -99,6 +140,25 @@ class TrainedView:
         world = points @ inverse[:3, :3].T + inverse[:3, 3]
         beyond = ((world < self.body_box[0]) | (world > self.body_box[1])).any(axis=1)
         return points, np.zeros(count, bool), beyond
+
+
+def head_inputs(
+    config: FaceShapeConfig, face: Tensor, picture: HeadPicture, crop: Crop
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What the head's encoder takes, each without a batch axis; empty tensors where there is none.
+
+    Parameters
+    ----------
+    face : (V, 3) as fitted, in the view.
+    crop : of the body's features.
+    """
+    own = config.head_encoder
+    if own is None:
+        return torch.empty(0), torch.empty(0), torch.empty(0)
+    frame = HeadFrame(volume_frame(config.volume, face[None]), own.reach)
+    body = crop.at_texels(frame, own.feature_size)
+    believed = frame.believed(body[None, :2] / config.body.depth_scale, own.depth_scale)[0]
+    return picture.encoder_input(frame, own.picture_size_px)[0], body, believed
 
 
 def read_views(
@@ -140,11 +200,16 @@ def _trained_view(
         "body": (body_points, body_occupancy),
     }
     labelled = {}
+
+    def moved(seen: np.ndarray, world: np.ndarray) -> Tensor:
+        share = torch.from_numpy(head_share(subject.place, world))
+        return view.belief.moved(torch.from_numpy(seen.astype(np.float32)), share)
+
     for name, (world, occupancy) in groups.items():
         seen = world @ matrix[:3, :3].T + matrix[:3, 3]
         kept = region.contains(seen) & (np.abs(seen) <= 1).all(axis=1)
-        share = torch.from_numpy(head_share(subject.place, world[kept]))
-        moved = view.belief.moved(torch.from_numpy(seen[kept].astype(np.float32)), share)
-        labelled[name] = Labelled(moved.numpy(), occupancy[kept].astype(bool))
+        labelled[name] = Labelled(moved(seen[kept], world[kept]).numpy(), occupancy[kept].astype(bool))
+    world = head["surface_points"]
+    surface = moved(world @ matrix[:3, :3].T + matrix[:3, 3], world)
     box = samples["uniform_points"]
-    return TrainedView(view, subject, fit, labelled, np.stack([box.min(axis=0), box.max(axis=0)]))
+    return TrainedView(view, subject, fit, labelled, surface, np.stack([box.min(axis=0), box.max(axis=0)]))

@@ -16,13 +16,15 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import nn
 
 import jiffexport.nets as nets
 from jiffexport.face_model import FaceModel, load_face_model
+from jiffexport.nets.head import sample_features
 
 from .face_fits import FitErrors
-from .fusion import FUSIONS, answers, build_net, checkpoint_kind, encode_faces
+from .fusion import FUSIONS, answers, build_net, checkpoint_kind, encode_faces, has_head
 from .head_samples import Example, TrainedView, read_views
 from .train_shape import train_options
 from .trainer import Losses, load_checkpoint, train
@@ -36,16 +38,20 @@ def stacked(examples: list[ExampleT]) -> ExampleT:
     return kind(*(torch.stack([getattr(e, field.name) for e in examples]) for field in fields(kind)))
 
 
-def predicted(net: nn.Module, batch: Example) -> dict[str, Tensor]:
-    return answers(net, batch.samples, encode_faces(net, batch.face), batch.points)
-
-
 def shape_loss(net: nn.Module, batch: Example) -> Losses:
-    """Mean squared error of the network's answer and of each branch's own."""
+    """Mean squared error of the network's answer and of each branch's own; error of the taught depths."""
+    encoded, samples, losses = encode_faces(net, batch.face), batch.samples, {}
+    if has_head(net):
+        features = net.head(batch.picture, batch.body, batch.believed)
+        samples = sample_features(features, net.pixel_aligned(encoded[1], batch.points)[0])
+        depth = F.avg_pool2d(features[:, :2], 2)
+        num_known = 2 * batch.known.sum().clamp(min=1)
+        losses["depth"] = ((depth - batch.depth).abs() * batch.known).sum() / num_known
     total = batch.weights.sum().clamp(min=1)
-    return {
+    found = answers(net, samples, encoded, batch.points)
+    return losses | {
         name: ((occupancy - batch.labels) ** 2 * batch.weights).sum() / total
-        for name, occupancy in predicted(net, batch).items()
+        for name, occupancy in found.items()
     }
 
 
@@ -55,7 +61,7 @@ def score(net: nn.Module, views: list[TrainedView], model: FaceModel) -> dict[st
     rng = np.random.default_rng(0)
     sums: dict[str, float] = {}
     for view in views:
-        batch = stacked([view.example(rng, model, FitErrors(), 3000)])
+        batch = stacked([view.example(rng, model, FitErrors(), 3000, net.config)])
         for name, value in shape_loss(net, batch).items():
             sums[f"test_{name}"] = sums.get(f"test_{name}", 0.0) + float(value) / len(views)
     return sums
@@ -88,6 +94,7 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     parser = argument_parser(__doc__ or "")
     parser.add_argument("--fusion", choices=FUSIONS, default="mlp", help="mlp is what ships")
+    parser.add_argument("--frozen-volume", action="store_true", help="keep the volume's network of --init")
     arguments = parser.parse_args(argv)
     torch.manual_seed(arguments.seed)
     if arguments.threads:
@@ -99,13 +106,17 @@ def main(argv: list[str] | None = None) -> None:
     channels = len(views[0].view.crop.features)
     config = replace(config, body=replace(config.body, feature_channels=channels))
     net = build_net(config, arguments.fusion)
+    if arguments.frozen_volume:
+        net.volume.requires_grad_(False)
     if arguments.init:
         net.load_state_dict(load_checkpoint(arguments.init, checkpoint_kind(arguments.fusion))["model"])
     rng = np.random.default_rng(arguments.seed)
 
     def loss(net: nn.Module) -> Losses:
+        if arguments.frozen_volume:
+            net.volume.eval()
         drawn = rng.integers(len(views), size=arguments.batch)
-        examples = [views[i].example(rng, model, FitErrors(), arguments.points) for i in drawn]
+        examples = [views[i].example(rng, model, FitErrors(), arguments.points, config) for i in drawn]
         return shape_loss(net, stacked(examples))
 
     kind = checkpoint_kind(arguments.fusion)

@@ -83,6 +83,14 @@ struct FaceColorSpec {
     JointHeadConfig head;
 };
 
+// The encoder of the head's own picture: {"picture": [1, 4, S, S], "body": [1, D, T, T], "believed":
+// [1, 2, T, T]} to "features" [1, C, T, T].
+struct HeadEncoderSpec {
+    GraphSpec graph;
+    float reach = 0.0f;  // half the picture's side, in half sides of the volume's cube
+    float body_depth_scale = 0.0f, depth_scale = 0.0f;  // of the body's head and of the joint one
+};
+
 struct FaceSpec {
     std::shared_ptr<const FaceModel> model;
     GraphSpec regressor;
@@ -90,7 +98,8 @@ struct FaceSpec {
     double region_margin = 0.0;  // share of the longer side of the fitted mesh's box
     ShapeVolumeSpec shape_volume;
     JointHeadConfig shape_head;
-    std::vector<std::string> shape_features;  // as HeadSpec::features
+    std::vector<std::string> shape_features;   // as HeadSpec::features; none with a head encoder
+    std::optional<HeadEncoderSpec> head_encoder;
     std::optional<FaceColorSpec> color;
 };
 

@@ -12,6 +12,7 @@ namespace {
 constexpr std::int64_t kAny = -1;
 constexpr std::int64_t kMostResolution = 256;
 constexpr std::int64_t kLeastSources = 3;  // that codes are carried from
+constexpr std::int64_t kNumDepths = 2;     // front and back
 
 // A network of the face detector: batches of square windows in, what `outputs` says of a batch out.
 FaceStageSpec read_face_stage(
@@ -133,6 +134,32 @@ ColorVolumeSpec read_color_volume(const ManifestNode& node, const BundleFiles& f
     return spec;
 }
 
+// All but the joint head's depth scale.
+HeadEncoderSpec read_head_encoder(const ManifestNode& node, const BundleFiles& files,
+                                  const VolumeSpec& volume, const Bundle& bundle) {
+    if (volume.frame != VolumeSpec::Frame::kFace)
+        node.wrong("left out: the head's frame is that of a volume whose frame is \"face\"");
+    const std::int64_t num_body = bundle.graphs.at("shape_encoder").outputs.at("features")[1];
+    if (num_body < kNumDepths)
+        node.wrong("left out: it takes depths from two channels of the shape encoder's features");
+    require_inputs(node, {{"picture", {1, kAny, kAny, kAny}},
+                          {"body", {1, num_body, kAny, kAny}},
+                          {"believed", {1, kNumDepths, kAny, kAny}}});
+    const ManifestNode inputs = node.at("inputs");
+    const Shape picture = inputs.at("picture").shape(), body = inputs.at("body").shape();
+    if (picture[1] < 3 || picture[1] > 4 || picture[2] != picture[3])
+        inputs.at("picture").wrong("[1, 3 or 4, S, S]");
+    if (body[2] != body[3] || body[2] < 2) inputs.at("body").wrong("[1, D, T, T], T at least 2");
+    if (inputs.at("believed").shape() != Shape{1, kNumDepths, body[2], body[3]})
+        inputs.at("believed").wrong("[1, 2, T, T], as large as \"body\"");
+    require_tensor(node.at("outputs"), "features", {1, kAny, kAny, kAny});
+    HeadEncoderSpec spec;
+    spec.graph = read_graph(node, files);
+    spec.reach = static_cast<float>(node.at("reach").number(0.1, 10.0));
+    spec.body_depth_scale = bundle.heads.at("shape").config.depth_scale;
+    return spec;
+}
+
 // What the fine colour's heads take of each point beside the depth.
 struct FineInputs {
     std::int64_t num_map_channels, num_coarse;
@@ -190,9 +217,15 @@ FaceSpec read_face(const ManifestNode& node, const BundleFiles& files, HeadReade
     const ManifestNode shape = node.at("shape");
     std::int64_t num_volume_channels = 0, num_map_channels = 0;
     face.shape_volume = read_shape_volume(shape.at("volume"), files, num_vertices, num_volume_channels);
-    face.shape_features =
-        HeadReader::features(shape.at("head").at("features"), bundle.graphs, num_map_channels);
+    if (shape.has("head_encoder")) {
+        face.head_encoder = read_head_encoder(shape.at("head_encoder"), files, face.shape_volume, bundle);
+        num_map_channels = face.head_encoder->graph.outputs.at("features")[1];
+    } else {
+        face.shape_features =
+            HeadReader::features(shape.at("head").at("features"), bundle.graphs, num_map_channels);
+    }
     face.shape_head = heads.joint_head(shape.at("head"), num_map_channels, 0, num_volume_channels);
+    if (face.head_encoder) face.head_encoder->depth_scale = face.shape_head.depth_scale;
     const ManifestNode outputs = shape.at("head").at("widths_joint");
     if (outputs.shape().back() != 1) outputs.elements().back().wrong("1 (occupancy)");
 

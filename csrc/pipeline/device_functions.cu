@@ -22,6 +22,12 @@ __global__ void take_region(FaceRegion region, const float* points, std::int64_t
     for (int k = 0; k < 3; ++k) taken[3 * place + k] = points[3 * i + k];
 }
 
+__global__ void place_each(HeadFrame frame, const float* points, std::int64_t num_points,
+                           const std::int64_t* count, float* placed) {
+    const std::int64_t i = global_thread();
+    if (i < num_points && i < *count) frame.place(points + 3 * i, placed + 3 * i);
+}
+
 __global__ void take_rows(const float* rows, std::int64_t num_points, std::int64_t num_columns,
                           const std::int32_t* places, float* taken) {
     const std::int64_t at = global_thread();
@@ -92,6 +98,12 @@ Buffer<float> select_rows(const SelectedPoints& selected, const float* rows, std
     launch(take_rows, grid_over(num_points * num_columns), stream, rows, num_points, num_columns,
            selected.places.data(), taken.data());
     return taken;
+}
+
+void place_in_head(const HeadFrame& frame, const SelectedPoints& selected, std::int64_t num_points,
+                   float* placed, const Stream& stream) {
+    launch(place_each, grid_over(num_points), stream, frame, selected.points.data(), num_points,
+           selected.count.data(), placed);
 }
 
 void mix_face(const FaceRegion& region, const SelectedPoints& selected, const float* points,

@@ -7,6 +7,7 @@
 #include "ops/device_surface.h"
 #include "ops/face_blend.h"
 #include "ops/head_query.h"
+#include "pipeline/head_frame.h"
 
 namespace jiff::cuda {
 
@@ -25,6 +26,10 @@ void select_region(const FaceRegion& region, const float* points, std::int64_t n
 // Rows [num_points, num_columns] of the selected points, in their order.
 Buffer<float> select_rows(const SelectedPoints& selected, const float* rows, std::int64_t num_points,
                           std::int64_t num_columns, const Stream& stream);
+
+// The selected points in the frame of a head, [num_points, 3].
+void place_in_head(const HeadFrame& frame, const SelectedPoints& selected, std::int64_t num_points,
+                   float* placed, const Stream& stream);
 
 // Mixes the face's answers, one row a selected point, into those of all points [num_points, num_channels], as
 // jiff::joined does: wholly, or with distances by a share that falls with the distance of each selected

@@ -77,7 +77,11 @@ DevicePath::DevicePath(const Bundle& bundle, const std::string& precision)
         s.maps_of_head[name] = maps;
     };
     for (const auto& [name, spec] : bundle.heads) add(name, spec.config, spec.features);
-    if (bundle.face) add("face_shape", bundle.face->shape_head, bundle.face->shape_features);
+    if (bundle.face) {
+        const FaceSpec& face = *bundle.face;
+        const std::vector<std::string> of_head{kHeadMaps};
+        add("face_shape", face.shape_head, face.head_encoder ? of_head : face.shape_features);
+    }
     if (!bundle.fine_color) return;
     s.has_fine = true;
     const HeadSpec& coarse = bundle.heads.at("color");
@@ -140,14 +144,22 @@ class DevicePhoto : public PhotoFunctions {
         return values;
     }
 
-    void add_face(FaceArea area, const FaceCodes& shape) override {
+    void add_face(FaceArea area, const FaceCodes& shape, const HeadEncoder* head) override {
         region_ = area.region;
         cm_per_unit_ = static_cast<float>(area.cm_per_unit);
         if (area.mesh) face_mesh_.emplace(*area.mesh, stream_);
-        face_shape_.emplace(volume_on_device(shape));
+        if (!head) {
+            face_shape_.emplace(volume_on_device(shape, shape.frame));
+            return;
+        }
+        head_frame_ = head_frame(shape.frame, head->reach());
+        encode_head(*head);
+        face_shape_.emplace(volume_on_device(shape, cube_in_head(head->reach())));
     }
 
-    void add_face_color(const FaceCodes& color) override { face_color_.emplace(volume_on_device(color)); }
+    void add_face_color(const FaceCodes& color) override {
+        face_color_.emplace(volume_on_device(color, color.frame));
+    }
 
     Surface extract(const ExtractionOptions& options, const ProgressCallback& progress) override {
         return extract_on_device(options, progress).to_host();
@@ -256,10 +268,31 @@ class DevicePhoto : public PhotoFunctions {
         maps_.emplace(name, kept.get_future().share());
     }
 
-    cuda::DeviceVolume volume_on_device(const FaceCodes& face) const {
+    // What it takes is made on the host; its map stays on the GPU.
+    void encode_head(const HeadEncoder& head) {
+        const GpuTensor& on_gpu = maps_.at(kShapeMaps).get();
+        Tensor map(on_gpu.shape);
+        cuda::copy_to_host(map.data(), on_gpu.data, map.size() * sizeof(float), stream_);
+        stream_.synchronize();
+        const HeadInputs inputs =
+            head.inputs(photo_.rgb, photo_.mask, photo_.crop, *head_frame_, map.view());
+        if (!head.graph().is_on_gpu()) {
+            const Tensor features = head.encode(inputs);
+            keep(kHeadMaps, copied(features));
+            stream_.synchronize();
+            return;
+        }
+        GpuTensors given;
+        for (const auto& [name, tensor] : inputs) given.emplace(name, copied(tensor));
+        stream_.synchronize();
+        GpuTensors outputs = head.graph().run_on_gpu(given);
+        keep(kHeadMaps, std::move(outputs.extract("features").mapped()));
+    }
+
+    cuda::DeviceVolume volume_on_device(const FaceCodes& face, const VolumeFrame& frame) const {
         if (!face.unet->is_on_gpu()) {
             const FaceVolume host = volume_of(face);
-            cuda::DeviceVolume copy(host.sampler, host.frame, stream_);
+            cuda::DeviceVolume copy(host.sampler, frame, stream_);
             stream_.synchronize();
             return copy;
         }
@@ -275,7 +308,7 @@ class DevicePhoto : public PhotoFunctions {
         stream_.synchronize();
         const GpuTensors given = face.unet->run_on_gpu({{"volume", {means.data(), shape, nullptr}}});
         const GpuTensor& features = given.at("features");
-        cuda::DeviceVolume volume({features.data, features.shape}, face.frame, stream_, face.appends_ones);
+        cuda::DeviceVolume volume({features.data, features.shape}, frame, stream_, face.appends_ones);
         stream_.synchronize();  // the features were read
         return volume;
     }
@@ -325,13 +358,19 @@ class DevicePhoto : public PhotoFunctions {
         cuda::select_region(region_, points, num_points, count, face.selected, stream_);
         float* answers = face.answers.reserve(num_points, stream_);
         float* distances = face_mesh_ ? face.distances.reserve(num_points, stream_) : nullptr;
+        float* in_head = head_frame_ ? face.in_head.reserve(3 * num_points, stream_) : nullptr;
         for (const char* head : {"shape", "face_shape"}) fold_of(head);  // on this stream, once
         // A wave of points fills no GPU: the face, its distance and the body are asked for side by side.
         const Lanes& lanes = *lanes_;
         lanes.selected.record(stream_);
         lanes.face.wait_for(lanes.selected);
-        ask("face_shape", &*face_shape_, nullptr, face.selected.points.data(), num_points,
-            face.selected.count.data(), answers, lanes.face);
+        const float* asked = face.selected.points.data();
+        if (head_frame_) {
+            cuda::place_in_head(*head_frame_, face.selected, num_points, in_head, lanes.face);
+            asked = in_head;
+        }
+        ask("face_shape", &*face_shape_, nullptr, asked, num_points, face.selected.count.data(), answers,
+            lanes.face);
         lanes.answered.record(lanes.face);
         if (face_mesh_) {
             lanes.distance.wait_for(lanes.selected);
@@ -400,10 +439,11 @@ class DevicePhoto : public PhotoFunctions {
     float cm_per_unit_ = 0.0f;
     std::optional<cuda::DeviceMeshDistance> face_mesh_;  // where the face's share falls with the distance
     std::optional<cuda::DeviceVolume> face_shape_, face_color_;
+    std::optional<HeadFrame> head_frame_;  // that the face's shape is asked in, if not in the view
     // Of a wave of points; the next one uses it again.
     struct AskedOfFace {
         cuda::SelectedPoints selected;
-        cuda::Buffer<float> answers, distances;
+        cuda::Buffer<float> answers, distances, in_head;
     };
     mutable AskedOfFace asked_of_face_;
     // What is coloured, in the lattice, the view and the world.

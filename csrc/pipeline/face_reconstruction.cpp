@@ -111,6 +111,7 @@ FaceReconstruction::FaceReconstruction(const Bundle& bundle, Engine& engine, Pre
       shape_head_(bundle.face->shape_head, precision),
       shape_features_(bundle.face->shape_features),
       region_margin_(bundle.face->region_margin) {
+    if (bundle.face->head_encoder) head_encoder_.emplace(*bundle.face->head_encoder, engine);
     if (!bundle.face->color) return;
     color_.emplace(Color{ColorVolumeEncoder(bundle.face->color->volume, engine),
                          JointQuery(bundle.face->color->head, precision)});

@@ -15,6 +15,7 @@
 #include "pipeline/face_alignment.h"
 #include "pipeline/face_fitter.h"
 #include "pipeline/face_volume.h"
+#include "pipeline/head_encoder.h"
 #include "pipeline/point_function.h"
 #include "pipeline/stages.h"
 #include "pipeline/triangle_mesh.h"
@@ -71,6 +72,9 @@ class FaceReconstruction {
     const JointQuery& color_head() const { return color_->head; }
     const std::vector<std::string>& shape_features() const { return shape_features_; }
 
+    // What the joint shape head's features come from instead of `shape_features`; null: nothing.
+    const HeadEncoder* head_encoder() const { return head_encoder_ ? &*head_encoder_ : nullptr; }
+
   private:
     struct Color {
         ColorVolumeEncoder volume;
@@ -81,6 +85,7 @@ class FaceReconstruction {
     ShapeVolumeEncoder shape_volume_;
     JointQuery shape_head_;
     std::vector<std::string> shape_features_;
+    std::optional<HeadEncoder> head_encoder_;
     std::optional<Color> color_;
     double region_margin_;
 };

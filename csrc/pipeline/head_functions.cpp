@@ -43,6 +43,15 @@ PointFunction asked(const JointQuery& head, const FeatureMaps& maps, const FaceV
     };
 }
 
+PointFunction in_head(const HeadFrame& frame, PointFunction function) {
+    return [frame, function = std::move(function)](const float* points, std::int64_t num_points,
+                                                   float* answers) {
+        std::vector<float> own(static_cast<std::size_t>(3 * num_points));
+        for (std::int64_t i = 0; i < num_points; ++i) frame.place(points + 3 * i, own.data() + 3 * i);
+        function(own.data(), num_points, answers);
+    };
+}
+
 PointFunction asked_activations(const ImplicitQuery& head, const FeatureMaps& maps, int num_layers) {
     return [&head, folded = shared_fold(head, maps), num_layers](const float* points, std::int64_t num_points,
                                                                  float* answers) {

@@ -51,12 +51,10 @@ class HostPhoto : public PhotoFunctions {
                             [this, &encoder, frame_px] { return encode_on_host(encoder, frame_px); });
     }
 
-    void add_face(FaceArea area, const FaceCodes& shape) override {
+    void add_face(FaceArea area, const FaceCodes& shape, const HeadEncoder* head) override {
         area_.emplace(std::move(area));
         face_shape_.emplace(volume_of(shape));
-        const FaceReconstruction& face = *heads_.face;
-        occupancy_ = joined(
-            occupancy(), asked(face.shape_head(), maps_of(face.shape_features()), *face_shape_), *area_, 1);
+        occupancy_ = joined(occupancy(), face_occupancy(head), *area_, 1);
     }
 
     void add_face_color(const FaceCodes& color) override { face_color_.emplace(volume_of(color)); }
@@ -99,6 +97,17 @@ class HostPhoto : public PhotoFunctions {
   private:
     // Also with a face once there is one.
     PointFunction occupancy() const { return occupancy_ ? occupancy_ : body(); }
+
+    PointFunction face_occupancy(const HeadEncoder* head) {
+        const FaceReconstruction& face = *heads_.face;
+        if (!head) return asked(face.shape_head(), maps_of(face.shape_features()), *face_shape_);
+        const HeadFrame frame = head_frame(face_shape_->frame, head->reach());
+        face_shape_->frame = cube_in_head(head->reach());
+        const Tensor& map = maps_.at(kShapeMaps);
+        maps_[kHeadMaps] =
+            head->encode(head->inputs(photo_.rgb, photo_.mask, photo_.crop, frame, map.view()));
+        return in_head(frame, asked(face.shape_head(), maps_of({kHeadMaps}), *face_shape_));
+    }
 
     FeatureMaps maps_of(const std::vector<std::string>& graphs) const {
         FeatureMaps maps;

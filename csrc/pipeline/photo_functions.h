@@ -15,6 +15,7 @@
 #include "ops/surface_extraction.h"
 #include "pipeline/face_reconstruction.h"
 #include "pipeline/face_volume.h"
+#include "pipeline/head_encoder.h"
 #include "pipeline/loaded_graph.h"
 #include "pipeline/point_function.h"
 #include "pipeline/triangle_mesh.h"
@@ -22,7 +23,10 @@
 
 namespace jiff {
 
-inline constexpr const char* kFineMaps = "fine_color_encoder";  // the name of its maps
+// The names of their maps.
+inline constexpr const char* kShapeMaps = "shape_encoder";
+inline constexpr const char* kFineMaps = "fine_color_encoder";
+inline constexpr const char* kHeadMaps = "head_encoder";
 
 struct MeshOnDevice;
 
@@ -57,7 +61,8 @@ class PhotoFunctions {
     virtual Tensor alpha(int frame_px) { return alpha_of(host_frame(frame_px)); }
 
     // From here on the face answers in its area (paper Sec. 4.5), and its colours too once they are there.
-    virtual void add_face(FaceArea area, const FaceCodes& shape) = 0;
+    // `head`, which may be null, gives the joint shape head's features; the body's encoder did otherwise.
+    virtual void add_face(FaceArea area, const FaceCodes& shape, const HeadEncoder* head) = 0;
     virtual void add_face_color(const FaceCodes& color) = 0;
 
     // A surface in lattice coordinates, the body's until there is a face. Throws as extract_surface.

@@ -177,7 +177,7 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
 
     stages.start("encode_shape", 0.29f);
     const NamedTensors encoded =
-        functions->encode("shape_encoder", parts_->graphs.at("shape_encoder"), frame_px);
+        functions->encode(kShapeMaps, parts_->graphs.at(kShapeMaps), frame_px);
     stages.start("encode_color", 0.38f);
     functions->encode("color_encoder", parts_->graphs.at("color_encoder"), frame_px);
     int color_px = frame_px;
@@ -204,7 +204,7 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
         const Points view = view_from_world(result.face.mesh.vertices, result.size_m);
         FaceArea area =
             face_area(view, result.face.mesh.faces, face_parts->region_margin(), by_distance, result.size_m);
-        functions->add_face(std::move(area), face_parts->encode_shape(view));
+        functions->add_face(std::move(area), face_parts->encode_shape(view), face_parts->head_encoder());
         if (face_parts->has_color()) {
             // The host has time for it while a GPU extracts; without one it is done where it is asked for.
             face_color = std::async(parts_->is_on_gpu() ? std::launch::async : std::launch::deferred,

@@ -18,6 +18,7 @@ from .face_inputs import fitted_mesh, real_crops
 from .face_model import FaceModel, load_face_model
 from .face_regressor import export_face_regressor
 from .face_volumes import ExportedVolume, FaceMesh, export_color_volume, export_shape_volume
+from .head_encoder import export_head_encoder
 from .heads import HEADS_FILE, Head, describe_head, describe_joint_head, pack_heads
 from .nets import FaceShapeNet, FineColorNet
 from .onnx_graph import Store
@@ -101,14 +102,21 @@ def add_face_parts(
     volume = export_shape_volume(shape.network.volume, network, meshes, store, provenance, shape.license)
     graphs = [coefficients, *volume.graphs.values()]
     heads: dict[str, Head] = {"face_shape": joint_head}
+    of_shape: Manifest = {
+        "volume": volume.manifest_entry(),
+        "head": describe_joint_head(joint_head, "face_shape"),
+    }
+    head_encoder = shape.network.config.head_encoder
+    if head_encoder is None:
+        of_shape["head"]["features"] = ["shape_encoder"]
+    else:
+        graphs.append(export_head_encoder(shape, crops, store))
+        of_shape["head_encoder"] = graphs[-1].manifest_entry() | {"reach": head_encoder.reach}
     face: Manifest = {
         "model": {"file": MODEL_FILE, "license": model.license, "provenance": model.provenance},
         "regressor": coefficients.manifest_entry() | {"side_m": crop.side_m},
         "region_margin": REGION_MARGIN,
-        "shape": {
-            "volume": volume.manifest_entry(),
-            "head": describe_joint_head(joint_head, "face_shape") | {"features": ["shape_encoder"]},
-        },
+        "shape": of_shape,
     }
     sections: Manifest = {"face": face}
     if fine is not None:
@@ -134,13 +142,13 @@ def add_face_parts(
 
 
 def _check_body(manifest: Manifest, files: Files, network: FaceShapeNet, path: Path) -> None:
-    """The joint head must sample the features that the bundle's encoder gives."""
+    """The face's network must have been trained on features such as the bundle's encoder gives."""
     given = manifest["graphs"]["shape_encoder"]["outputs"]["features"][1]
     wanted = network.config.body.feature_channels
     if given != wanted:
         raise BundleError(
-            f"{path}: the face's head samples {wanted} channels of shape features, the bundle's shape "
-            f"encoder gives {given}; train it on this shape network"
+            f"{path}: the face's network was trained on {wanted} channels of shape features, the bundle's "
+            f"shape encoder gives {given}; train it on this shape network"
         )
     if network.body is None:
         return

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from synthetic_bundle import face_detection_entry, read_manifest, write_bundle
 from synthetic_face import add_face
+from synthetic_head import add_head_encoder
 
 CORPUS = Path(__file__).parent / "corpus"
 BOUNDARY = b"\n----\n"
@@ -39,11 +40,14 @@ def write_bundles(folder: Path) -> None:
         manifest["face_detection"] = face_detection_entry("shape_encoder.onnx")
         write("bundle", f"{name}_detecting", json.dumps(manifest).encode() + BOUNDARY + heads)
     # All files of the target have one content: the face's tensors beside those of the heads.
-    directory = add_face(write_bundle(folder / "face"))
-    tensors = load_file(directory / "heads.safetensors") | load_file(directory / "face_model.safetensors")
-    save_file(tensors, directory / "heads.safetensors")
-    manifest = json.dumps(read_manifest(directory)).encode()
-    write("bundle", "face", manifest + BOUNDARY + (directory / "heads.safetensors").read_bytes())
+    for name in ("face", "face_head"):
+        directory = add_face(write_bundle(folder / name))
+        if name == "face_head":
+            add_head_encoder(directory)
+        tensors = load_file(directory / "heads.safetensors") | load_file(directory / "face_model.safetensors")
+        save_file(tensors, directory / "heads.safetensors")
+        manifest = json.dumps(read_manifest(directory)).encode()
+        write("bundle", name, manifest + BOUNDARY + (directory / "heads.safetensors").read_bytes())
     write("bundle", "empty", b"{}" + BOUNDARY + struct.pack("<Q", 2) + b"{}")
 
 

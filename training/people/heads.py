@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from training.head_surface import box_surface
 from training.people.body import Array, Body
 from training.people.dress import Part, PosedBody
 from training.people.render import Scene
@@ -30,6 +31,8 @@ HAIR_MARGIN_M = 0.05
 """How far hair may stand out from the skin of the head and still be head."""
 AROUND_M = 0.10
 """How far beyond the head's box points are drawn: neck, shoulders, hair, air."""
+CLOSED_MARGIN_M, CLOSED_CELL_M = 0.06, 0.0025
+"""How far around a head's box its closed surface goes, and how fine it is."""
 NEAR_SIGMAS_M = (0.002, 0.006, 0.02)
 FACE_DENSITY = 3.0
 """Points on a square centimetre of the face to those on the rest of the head."""
@@ -80,6 +83,24 @@ def head_place(body: Body, posed: PosedBody, face_vertices: NDArray[np.int64]) -
     high[2] = own[:, 2].max() + 0.01
     low[1] = place.from_world(posed.posed[face_vertices])[:, 1].min()
     return HeadPlace(place.rotation, place.translation, np.stack([low, high]))
+
+
+def closed_surface(solid: Solid, place: HeadPlace) -> Arrays:
+    """The surface of the volume that occupancies tell, around a head: `head_vertices`, `head_faces`.
+
+    What is seen of a person are open sheets, with nothing between them where hair hangs or is tied: of long
+    hair this surface lies up to 1 cm away from all sheets. It is open where it leaves the neck.
+    """
+
+    def occupancy(own: Array) -> Array:
+        world = own @ place.rotation.T + place.translation
+        return solid.occupancy(world).astype(np.float64)
+
+    low, high = place.box[0] - CLOSED_MARGIN_M, place.box[1] + CLOSED_MARGIN_M
+    num_cells = int(np.ceil((high - low).max() / CLOSED_CELL_M))
+    own, faces = box_surface(occupancy, low, high, num_cells)
+    world = own @ place.rotation.T + place.translation
+    return {"head_vertices": world.astype(np.float32), "head_faces": faces.astype(np.int32)}
 
 
 def draw_head_samples(

@@ -7,7 +7,8 @@ One folder a subject, `OUT/{train,test}/00042/`:
 - `view_00.webp` ... RGBA 512 x 512, straight alpha, and `view_00_1024.webp` where asked for;
 - `views.json`: the cameras, lights and facts (see `Subject.record`);
 - `head.npz` of subjects made for the face heads: see `heads.py`;
-- `mesh.npz` of test subjects: vertices (V, 3) f4, faces (F, 3) i4, albedo (V, 3) u1.
+- `mesh.npz` of test subjects: vertices (V, 3) f4, faces (F, 3) i4, albedo (V, 3) u1; with a head also its
+  closed surface, `head_vertices` and `head_faces` (see `heads.py`).
 
 All in the world frame, metres, y up, facing +z. A folder appears whole or not at all.
 """

@@ -29,7 +29,13 @@ from training.people.dress import (
     vertex_normals,
     visible_faces,
 )
-from training.people.heads import HeadPlace, HeadSampleOptions, draw_head_samples, head_place
+from training.people.heads import (
+    HeadPlace,
+    HeadSampleOptions,
+    closed_surface,
+    draw_head_samples,
+    head_place,
+)
 from training.people.identity import Identity, sample_identity
 from training.people.lights import sample_light
 from training.people.outfits import Outfit, garment_labels, sample_outfit
@@ -122,6 +128,8 @@ class Studio:
                 for size_px in self.options.sizes_px
             }
             mesh = exterior_mesh(parts, solid, scene) if split == "test" else None
+            if mesh is not None and place is not None:
+                mesh |= closed_surface(solid, place)
         record = self._record(seed, split, index, figure, views, lights)
         return Subject(arrays, record, pictures, mesh, head)
 

@@ -16,6 +16,7 @@ from .config import (
     FaceRegressorConfig,
     FaceShapeConfig,
     FineColorConfig,
+    HeadEncoderConfig,
     JointHeadConfig,
     ShapeConfig,
     ShapeVolumeConfig,
@@ -25,6 +26,7 @@ from .face_shape import FaceShapeNet
 from .face_volume import ColorVolumeEncoder, ShapeVolumeEncoder
 from .fine_color import FineColorNet
 from .head import ImplicitHead, sample_features
+from .head_encoder import HeadEncoder, HeadFrame
 from .hourglass import HourglassEncoder
 from .joint_head import JointHead, JointOutputs
 from .published_face import PublishedFaceRegressor
@@ -50,6 +52,9 @@ __all__ = [
     "FaceShapeNet",
     "FineColorConfig",
     "FineColorNet",
+    "HeadEncoder",
+    "HeadEncoderConfig",
+    "HeadFrame",
     "HourglassEncoder",
     "ImplicitHead",
     "JointHead",

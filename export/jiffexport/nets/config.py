@@ -7,7 +7,7 @@ bundles as a dictionary.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 Norm = Literal["group", "batch"]
 VolumeFrameKind = Literal["body", "face"]
@@ -40,7 +40,7 @@ class _Config:
 def _parsed(kind: Any, value: Any) -> Any:
     """A field's value from plain ones: dictionaries become configurations, lists tuples."""
     if isinstance(value, dict):
-        return kind.from_dict(value)
+        return (kind if isinstance(kind, type) else get_args(kind)[0]).from_dict(value)
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -292,12 +292,62 @@ class JointHeadConfig(_Config):
 
 
 @dataclass(frozen=True)
+class HeadEncoderConfig(_Config):
+    """The encoder of the picture of a head, in the frame of its volume (`nets/head_encoder.py`).
+
+    Attributes
+    ----------
+    picture_size_px
+        Side of the square picture of the head.
+    reach
+        Half the side of what the picture shows, in half sides of the volume's cube.
+    level_channels
+        Channels at a half, a quarter, ... of the picture's side. The feature map has those of the first, and
+        two more before them.
+    depth_scale
+        Factor on depth in the head's frame before it enters encoder and head.
+    """
+
+    picture_size_px: int
+    reach: float
+    level_channels: tuple[int, ...]
+    depth_scale: float
+
+    @property
+    def feature_channels(self) -> int:
+        return 2 + self.level_channels[0]
+
+    @property
+    def feature_size(self) -> int:
+        """Side of the feature map in texels."""
+        return self.picture_size_px // 2
+
+
+@dataclass(frozen=True)
 class FaceShapeConfig(_Config):
-    """The shape network with a face: body network, shape volume and joint head (paper Eq. 3)."""
+    """The shape network with a face: body network, shape volume and joint head (paper Eq. 3).
+
+    Attributes
+    ----------
+    head_encoder
+        Where the joint head's 2-D features come from: an encoder of the head's own picture, or None, as
+        published: from the body's.
+    """
 
     body: ShapeConfig
     volume: ShapeVolumeConfig
+    head_encoder: HeadEncoderConfig | None
     face_head: JointHeadConfig
+
+    @property
+    def features_2d(self) -> int:
+        """Channels of the features that the joint head's 2-D branch sees."""
+        return (self.head_encoder or self.body).feature_channels
+
+    @property
+    def depth_scale(self) -> float:
+        """Of the joint head's depth."""
+        return (self.head_encoder or self.body).depth_scale
 
 
 @dataclass(frozen=True)
@@ -353,6 +403,7 @@ PAPER_FACE_SHAPE = FaceShapeConfig(
         num_blocks=5,
         sees_offsets=False,
     ),
+    head_encoder=None,
     face_head=_PAPER_FACE_HEAD,
 )
 
@@ -399,6 +450,12 @@ COMPACT_FACE_SHAPE = FaceShapeConfig(
         feature_channels=32,
         num_blocks=4,
         sees_offsets=True,
+    ),
+    head_encoder=HeadEncoderConfig(
+        picture_size_px=128,
+        reach=1.3,
+        level_channels=(48, 64, 96, 128, 160),
+        depth_scale=6.0,
     ),
     face_head=_COMPACT_FACE_HEAD,
 )

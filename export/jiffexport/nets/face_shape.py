@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from .config import FaceShapeConfig
 from .face_volume import ShapeVolumeEncoder
 from .head import sample_features
+from .head_encoder import HeadEncoder, HeadFrame
 from .joint_head import JointHead, JointOutputs
 from .shape import ShapeNet
 from .volume_frame import VolumeFrame, sample_volume
@@ -20,12 +21,15 @@ class FaceShapeNet(nn.Module):
         self.config = config
         self.body = ShapeNet(config.body) if has_body else None
         self.volume = ShapeVolumeEncoder(config.volume)
+        self.head = None
+        if config.head_encoder is not None:
+            self.head = HeadEncoder(config.head_encoder, config.body.feature_channels)
         self.face_head = JointHead(
             config.face_head,
-            config.body.feature_channels,
+            config.features_2d,
             config.volume.feature_channels,
             1,
-            config.body.depth_scale,
+            config.depth_scale,
             activation="sigmoid",
         )
 
@@ -37,11 +41,19 @@ class FaceShapeNet(nn.Module):
         Parameters
         ----------
         features
-            (B, C, H, W) of the body's encoder.
+            (B, C, H, W) of the head's encoder, or without one of the body's.
         volume, frame
             Of `volume`, for the same photographs.
         points
             (B, N, 3), view coordinates.
         """
         samples_3d = sample_volume(volume, frame.coordinates(points))
-        return self.face_head.outputs(sample_features(features, points), samples_3d, points[..., 2])
+        on_map, depth = self.pixel_aligned(frame, points)
+        return self.face_head.outputs(sample_features(features, on_map), samples_3d, depth)
+
+    def pixel_aligned(self, frame: VolumeFrame, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Where points (B, N, 3) are on the map of the 2-D features, (B, N, 2 or more), and depth (B, N)."""
+        if self.config.head_encoder is None:
+            return points, points[..., 2]
+        own = HeadFrame(frame, self.config.head_encoder.reach)
+        return own.on_map(points), own.depth(points)
