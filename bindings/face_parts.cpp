@@ -104,11 +104,10 @@ class HeadPart {
         const Rows face = rows_of<float>(vertices, num_vertices_, "vertices");
         const auto features = checked_array<float>(map, {1, -1, -1, -1}, "map");
         const HeadFrame frame = head_frame(volume_->encode(face).frame, encoder_->reach());
+        const HeadInputs made =
+            encoder_->inputs(image_of(rgb), image_of(mask), box_of(crop), frame, view_of(features));
         py::dict result;
-        for (const auto& [name, tensor] : encoder_->inputs(image_of(rgb), image_of(mask), box_of(crop), frame,
-                                                           view_of(features))) {
-            result[name.c_str()] = array_of_tensor(tensor);
-        }
+        for (const auto& [name, tensor] : made) result[name.c_str()] = array_of_tensor(tensor);
         return result;
     }
 

@@ -98,7 +98,7 @@ struct FaceSpec {
     double region_margin = 0.0;  // share of the longer side of the fitted mesh's box
     ShapeVolumeSpec shape_volume;
     JointHeadConfig shape_head;
-    std::vector<std::string> shape_features;   // as HeadSpec::features; none with a head encoder
+    std::vector<std::string> shape_features;  // as HeadSpec::features; none with a head encoder
     std::optional<HeadEncoderSpec> head_encoder;
     std::optional<FaceColorSpec> color;
 };

@@ -274,8 +274,7 @@ class DevicePhoto : public PhotoFunctions {
         Tensor map(on_gpu.shape);
         cuda::copy_to_host(map.data(), on_gpu.data, map.size() * sizeof(float), stream_);
         stream_.synchronize();
-        const HeadInputs inputs =
-            head.inputs(photo_.rgb, photo_.mask, photo_.crop, *head_frame_, map.view());
+        const HeadInputs inputs = head.inputs(photo_.rgb, photo_.mask, photo_.crop, *head_frame_, map.view());
         if (!head.graph().is_on_gpu()) {
             const Tensor features = head.encode(inputs);
             keep(kHeadMaps, copied(features));

@@ -1,5 +1,5 @@
-// The picture of a head, encoded anew in the frame of its fitted face: in the picture of a whole figure a head
-// is a few texels wide (docs/conventions.md, "Head").
+// The picture of a head, encoded anew in the frame of its fitted face: in the picture of a whole figure a
+// head is a few texels wide (docs/conventions.md, "Head").
 #pragma once
 
 #include "core/tensor.h"

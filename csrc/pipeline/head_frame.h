@@ -1,4 +1,5 @@
-// The frame of a head: what its own map and the joint shape head see of the view (docs/conventions.md, "Head").
+// The frame of a head: what its own map and the joint shape head see of the view (docs/conventions.md,
+// "Head").
 #pragma once
 
 #include <array>

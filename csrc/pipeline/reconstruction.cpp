@@ -176,8 +176,7 @@ Reconstruction Reconstructor::reconstruct(const PhotoView& photo, const Reconstr
                    options.silhouette_dilation_px);
 
     stages.start("encode_shape", 0.29f);
-    const NamedTensors encoded =
-        functions->encode(kShapeMaps, parts_->graphs.at(kShapeMaps), frame_px);
+    const NamedTensors encoded = functions->encode(kShapeMaps, parts_->graphs.at(kShapeMaps), frame_px);
     stages.start("encode_color", 0.38f);
     functions->encode("color_encoder", parts_->graphs.at("color_encoder"), frame_px);
     int color_px = frame_px;
