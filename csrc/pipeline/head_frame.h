@@ -2,8 +2,6 @@
 // "Head").
 #pragma once
 
-#include <array>
-
 #include "core/host_device.h"
 #include "ops/volume_sampling.h"
 
@@ -12,7 +10,7 @@ namespace jiff {
 // From the view into what the head's map and joint head see: head = scale · view + offset, by axis. The map
 // spans -1 to 1 in x and y; depth is that of the cube of the face's volume, from -1 to 1.
 struct HeadFrame {
-    std::array<float, 3> scale{1.0f, 1.0f, 1.0f}, offset{0.0f, 0.0f, 0.0f};
+    float scale[3] = {1.0f, 1.0f, 1.0f}, offset[3] = {0.0f, 0.0f, 0.0f};
 
     JIFF_HOST_DEVICE void place(const float* view, float* head) const {
         for (int axis = 0; axis < 3; ++axis) head[axis] = view[axis] * scale[axis] + offset[axis];
