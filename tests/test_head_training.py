@@ -295,9 +295,9 @@ def test_the_joint_shape_head_learns_resumes_and_exports(
     people: Path, encoded: Path, face_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nets, "COMPACT_FACE_SHAPE", small_volume(nets.COMPACT_FACE_SHAPE))
-    for fusion in ("mlp", "2d"):
-        out = tmp_path / fusion
-        arguments = ["--fusion", fusion]
+    for fusion, *more in (("mlp", "--on-body-map"), ("2d",), ("mlp",)):
+        out = tmp_path / "_".join([fusion, *more])
+        arguments = ["--fusion", fusion, *more]
         train_face_shape.main([*options(people, encoded, face_model, out, 4), *arguments])
         train_face_shape.main([*options(people, encoded, face_model, out, 25), *arguments])
         path = out / f"{checkpoint_kind(fusion)}.pt"

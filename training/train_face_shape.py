@@ -94,6 +94,7 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     parser = argument_parser(__doc__ or "")
     parser.add_argument("--fusion", choices=FUSIONS, default="mlp", help="mlp is what ships")
+    parser.add_argument("--on-body-map", action="store_true", help="without the head's encoder, as published")
     parser.add_argument("--frozen-volume", action="store_true", help="keep the volume's network of --init")
     arguments = parser.parse_args(argv)
     torch.manual_seed(arguments.seed)
@@ -105,6 +106,8 @@ def main(argv: list[str] | None = None) -> None:
     config = nets.COMPACT_FACE_SHAPE if arguments.config == "compact" else nets.PAPER_FACE_SHAPE
     channels = len(views[0].view.crop.features)
     config = replace(config, body=replace(config.body, feature_channels=channels))
+    if arguments.on_body_map:
+        config = replace(config, head_encoder=None)
     net = build_net(config, arguments.fusion)
     if arguments.frozen_volume:
         net.volume.requires_grad_(False)
