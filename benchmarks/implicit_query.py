@@ -233,13 +233,12 @@ def build_cases(config_name: str, num_points: int, precisions: Sequence[str]) ->
         shape.body.feature_channels, shape.body.hidden_widths, 1, shape.body.depth_scale, "sigmoid"
     )
     face = JointHead(
-        shape.face_head,
-        shape.body.feature_channels,
-        shape.volume.feature_channels,
-        1,
-        shape.body.depth_scale,
-        "sigmoid",
+        shape.face_head, shape.features_2d, shape.volume.feature_channels, 1, shape.depth_scale, "sigmoid"
     )
+    head_map = shape_map
+    if shape.head_encoder is not None:
+        size = shape.head_encoder.feature_size
+        head_map = torch.randn(1, shape.features_2d, size, size)
     color = ImplicitHead(
         coarse.feature_channels + coarse.shape_feature_channels,
         coarse.hidden_widths,
@@ -257,7 +256,7 @@ def build_cases(config_name: str, num_points: int, precisions: Sequence[str]) ->
     for run_length in (1, 4, 64):
         points = lattice_points(num_points, run_length, resolution)
         add(f"body, {run_length} a column", body, [shape_map], 0, points)
-    add("face, 4 a column", face, [shape_map], 0, lattice_points(num_points, 4, resolution))
+    add("face, 4 a column", face, [head_map], 0, lattice_points(num_points, 4, resolution))
     add("colour", color, [shape_map, color_map], 0, vertices)
     shuffled = mesh_vertices(num_points, resolution, shuffled=True)
     add("colour, shuffled", color, [shape_map, color_map], 0, shuffled)

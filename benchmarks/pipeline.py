@@ -118,6 +118,13 @@ class Networks:
         size = shape.feature_size
         self.shape_map = torch.randn(1, shape.feature_channels, size, size)
         self.color_map = torch.randn(1, color.feature_channels, size, size)
+        self.head_map = self.shape_map
+        self.head_inputs: tuple[Any, ...] = ()
+        if head := self.shape.config.head_encoder:
+            picture_px, size = head.picture_size_px, head.feature_size
+            sizes = (4, picture_px), (shape.feature_channels, size), (2, size)
+            self.head_inputs = tuple(torch.randn(1, channels, side, side) for channels, side in sizes)
+            self.head_map = torch.randn(1, head.feature_channels, size, size)
         self.fine_map = torch.randn(
             1, fine.feature_channels, fine.image_size_px // 4, fine.image_size_px // 4
         )
@@ -130,9 +137,14 @@ class Networks:
             "encode_shape": lambda: self.shape.body.encoder.inference(self.picture),
             "encode_color": lambda: self.color.encoder.inference(self.picture),
             "encode_fine_color": lambda: self.fine.encoder.inference(self.large_picture),
-            "encode_face_shape": lambda: self.shape.volume(at),
+            "encode_face_shape": lambda: self.encode_face_shape(at),
             "encode_face_color": lambda: self.fine.volume(at, painted),
         }
+
+    def encode_face_shape(self, vertices: Any) -> object:
+        """The face's volume, and the map of the head where it has one of its own."""
+        volume = self.shape.volume(vertices)
+        return volume, self.shape.head(*self.head_inputs) if self.head_inputs else None
 
     def prepare_volumes(self, vertices: Points, colors: Points) -> None:
         import torch
@@ -155,7 +167,7 @@ class Networks:
         if kind == "face":
             body = self.shape.body.occupancy(self.shape_map, at)
             volume = self.shape_volume, self.shape_frame
-            return body, self.shape.face_occupancy(self.shape_map, *volume, at).joint
+            return body, self.shape.face_occupancy(self.head_map, *volume, at).joint
         layers = self.fine.config.coarse_layers
         coarse = self.color.activations(self.color_map, self.shape_map, at, layers)
         color = self.fine.color(self.fine_map, coarse, self.large_picture, at)
@@ -181,7 +193,7 @@ class Networks:
         if kind == "body":
             return body
         if kind == "face":
-            return body + joint(self.shape, shape_channels)
+            return body + joint(self.shape, self.head_map.shape[1])
         layers = self.fine.config.coarse_layers
         coarse = count(self.color.head, shape_channels + self.color_map.shape[1], layers)
         color = coarse + count(self.fine.head, fine_channels)

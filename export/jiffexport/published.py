@@ -177,7 +177,7 @@ def published_face_shape(weights: PublishedWeights) -> FaceShapeNet:
         **_volume_sizes(weights),
         num_blocks=len(weights.indices(r"tdmm_filter\.blocks\.(\d+)\.")),
     )
-    config = FaceShapeConfig(_shape_config(weights), volume, _joint_config(weights, _SHAPE_JOINT))
+    config = FaceShapeConfig(_shape_config(weights), volume, None, _joint_config(weights, _SHAPE_JOINT))
     names = _BODY | _SHAPE_VOLUME | _joint_head(_SHAPE_JOINT)
     return _filled(weights, weights.tensors, FaceShapeNet, config, names)
 
