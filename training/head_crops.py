@@ -84,9 +84,7 @@ class HeadPicture:
 
     def encoder_input(self, frame: HeadFrame, size_px: int) -> Tensor:
         """What the head's encoder takes, (1, 4, size_px, size_px), of a fit's frame (one)."""
-        steps = ((2 * torch.arange(size_px) + 1) / size_px - 1) * frame.reach
-        own = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1)
-        view = ((own + 1) / 2 - frame.frame.offset[0, :2]) / frame.frame.scale[0, :2]
+        view = frame.square_in_view((2 * torch.arange(size_px) + 1) / size_px - 1)
         grid = (view - torch.tensor(self.center)) / self.half
-        seen = F.grid_sample(self.pixels[None].float() / 255, grid[None].float(), align_corners=False)
+        seen = F.grid_sample(self.pixels[None].float() / 255, grid.float(), align_corners=False)
         return torch.cat([2 * seen[:, :3] - seen[:, 3:], seen[:, 3:]], 1)

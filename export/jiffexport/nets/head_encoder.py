@@ -49,7 +49,11 @@ class HeadFrame:
 
     def texels(self, size: int) -> Tensor:
         """Where in the view the texels of a map of side `size` lie, (B, size, size, 2); corners aligned."""
-        steps = torch.linspace(-self.reach, self.reach, size, device=self.frame.scale.device)
+        return self.square_in_view(torch.linspace(-1, 1, size))
+
+    def square_in_view(self, steps: Tensor) -> Tensor:
+        """Points of the view (B, N, N, 2) whose x and y on the map are `steps` (N,), ±1 at its sides."""
+        steps = steps.to(self.frame.scale.device) * self.reach
         own = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1)
         scale, offset = (part[:, None, None, :2] for part in self.frame)
         return ((own + 1) / 2 - offset) / scale
