@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from training.people.lights import ambient_light
 from training.people.shards import picture_name
 
 from face_surfaces import relief_mesh
 from jiffexport.face_model import FaceModel
+from jiffexport.nets.head import ImplicitHead
 
 SIZE_M = 0.6
 CENTER_M = np.array([0.05, 1.5, 0.1])
@@ -36,6 +38,17 @@ def relief_model() -> FaceModel:
         landmarks=landmarks,
         five_points=landmarks[np.array([[36, 39], [42, 45], [30, 30], [48, 48], [54, 54]])],
     )
+
+
+def believing_head(num_channels: int, depth_scale: float) -> ImplicitHead:
+    """A body's head that is inside wherever z lies behind the front that the first channel tells."""
+    head = ImplicitHead(num_channels, (8,), 1, depth_scale, activation="sigmoid")
+    with torch.no_grad():
+        last = head.layers[-1]
+        last.weight.zero_()
+        last.bias.zero_()
+        last.weight[0, 8], last.weight[0, -1] = 5.0, -5.0
+    return head.requires_grad_(False)
 
 
 def write_head(folder: Path, model: FaceModel, seed: int) -> None:

@@ -13,6 +13,7 @@ pytest.importorskip("tqdm", reason="needs tqdm (pip install .[training])")
 
 import training  # noqa: E402, F401  # makes jiffexport importable
 from training import face_fits, head_cache, head_crops, train_face_shape, train_fine_color  # noqa: E402
+from training.body_front import seen_areas  # noqa: E402
 from training.color_samples import feature_places, pixel_places, read_color_views  # noqa: E402
 from training.face_model.fit import FaceFitter, rigid_motion  # noqa: E402
 from training.frozen_body import FrozenBody  # noqa: E402
@@ -30,7 +31,7 @@ from training.people.heads import HeadPlace  # noqa: E402
 from training.people.lights import ambient_light, shade  # noqa: E402
 
 import jiffexport.nets as nets  # noqa: E402
-from head_people import CENTER_M, RADIUS_M, relief_model, write_head  # noqa: E402
+from head_people import CENTER_M, RADIUS_M, believing_head, relief_model, write_head  # noqa: E402
 from jiffexport.checkpoint import load_face_shape, load_fine_color  # noqa: E402
 from jiffexport.face_model import FaceModel  # noqa: E402
 from jiffexport.nets.head import ImplicitHead, sample_features  # noqa: E402
@@ -44,7 +45,7 @@ def model() -> FaceModel:
 
 
 def mean_colors(image: torch.Tensor) -> torch.Tensor:
-    """An encoder that sees colours and the mask and believes the body at depth 0.1."""
+    """An encoder that sees colours and the mask and believes the body's front at depth 0.1."""
     small = torch.nn.functional.avg_pool2d(image, 4)
     believed = torch.full_like(small[:, :2], 0.1 * 10)
     return torch.cat([believed, small], 1)
@@ -53,7 +54,7 @@ def mean_colors(image: torch.Tensor) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def body() -> FrozenBody:
     torch.manual_seed(0)
-    shape = ImplicitHead(CHANNELS, (8,), 1, 10.0, activation="sigmoid")
+    shape = believing_head(CHANNELS, 10.0)
     color = ImplicitHead(2 * CHANNELS, (8, 5, 4), 4, 1.28, activation="tanh")
     return FrozenBody(512, mean_colors, mean_colors, shape, color)
 
@@ -170,18 +171,30 @@ def test_a_point_moves_with_the_head_in_its_box_and_not_far_from_it() -> None:
     np.testing.assert_allclose(head_cache.head_share(place, at), [1, 0.5, 0], atol=1e-6)
 
 
-def test_the_head_moves_as_far_as_the_encoder_is_wrong(
-    model: FaceModel, body: FrozenBody, people: Path
-) -> None:
+def test_the_head_moves_onto_the_front_of_the_body(model: FaceModel, body: FrozenBody, people: Path) -> None:
     head = head_cache.HeadSubject.read(people / "test" / "00000")
     [seen] = head_cache.seen_views(head, body, model.triangles, False)
-    facing = head_cache.facing_vertices(seen.face.numpy(), model.triangles)
-    assert facing.any()
-    expected = 0.1 - np.median(seen.face.numpy()[facing, 2])
-    assert seen.belief.head_move == pytest.approx(expected, abs=1e-3)
+    face = seen.face.numpy()
+    visible = head_cache.visible_vertices(seen.belief.depth, seen.face, seen.place.size_m)
+    # The relief stands before the middle of the ball, and behind its front.
+    assert 0 < visible.sum() < len(visible)
+    areas = seen_areas(face, model.triangles) * visible
+    gaps, move = 0.1 - face[:, 2], seen.belief.head_move
+    assert areas[gaps < move - 1e-4].sum() <= areas.sum() / 2 <= areas[gaps < move + 1e-4].sum()
     assert not list(head_cache.seen_views(head, body, model.triangles, False, limit=0))
     with pytest.raises(FileNotFoundError, match="--heads"):
         head_cache.HeadSubject.read(people)
+
+
+def test_a_picture_whose_body_has_no_surface_at_the_face_is_left_out(
+    model: FaceModel, body: FrozenBody, people: Path
+) -> None:
+    hollow = ImplicitHead(CHANNELS, (8,), 1, 10.0, activation="sigmoid")
+    with torch.no_grad():
+        hollow.layers[-1].bias.fill_(-100.0)
+    head = head_cache.HeadSubject.read(people / "test" / "00000")
+    without = replace(body, shape_head=hollow)
+    assert not list(head_cache.seen_views(head, without, model.triangles, False))
 
 
 def test_examples_ask_points_of_the_ball_where_the_encoder_has_it(

@@ -7,10 +7,10 @@
 Every picture is encoded once and shown to all networks. A network goes by the name of its folder; "body" is
 the body's own. All distances are in centimetres, at the picture's true scale.
 
-**Two depths.** The picture is orthographic and cannot tell how near a head is, and the body's encoder
-believes it some centimetres off. Whatever is built on that body inherits the offset. Columns that end in
-`_raw` compare with the truth where it stands; the others with the truth moved along the line of sight,
-rigidly, to where the encoder believes the face, by the median over the face. These tell how good a shape is.
+**Two depths.** The picture is orthographic and cannot tell how near a head is, and the body has it some
+centimetres off. Whatever is built on that body inherits the offset. Columns that end in `_raw` compare with
+the truth where it stands; the others with the truth moved along the line of sight, rigidly, to where the body
+has the face, by the median over what is seen of it. These tell how good a shape is.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Truth:
 
     @property
     def offset_m(self) -> float:
-        """How much nearer to the camera the body's encoder believes the head than it is."""
+        """How much nearer to the camera the body has the head than it is."""
         return self.seen.place.head_move * self.metres
 
     @property
@@ -148,7 +148,7 @@ class Truth:
 def shape_scores(
     truth: Truth, vertices: Array, faces: NDArray[np.int64], offset_m: float
 ) -> dict[str, float]:
-    """Errors of a surface (V, 3), camera axes, whose body believes the head nearer by `offset_m`.
+    """Errors of a surface (V, 3), camera axes, whose body has the head nearer by `offset_m`.
 
     `p2s` from the surface to the truth, `chamfer` the mean of both directions, over the head; `face_l2` and
     `face_missed` over the pixels of the face (`metrics.face_distance_cm`), `face_l2_own` where the surface's

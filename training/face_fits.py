@@ -2,6 +2,7 @@
 
 At run time a face is never the true one: its coefficients lean towards the mean face and are noisy, and its
 place is a little off. A head trained on true faces would take every step between face and hair for certain.
+In depth a face stands where the alignment puts it, on the front of the body's surface, hair in front included.
 
 The errors are smaller than those of run time. A picture hardly tells by how many millimetres a fit is off, so
 a head that meets large errors can only answer with a blur, in which lips and lids drown; one that meets small
@@ -18,6 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from jiffexport.face_model import NUM_EXPRESSION, NUM_IDENTITY, FaceModel
 
+from .body_front import BodyFront, face_proper
 from .face_model.fit import FaceFit, rigid_motion
 from .people.dress import vertex_normals
 from .people.lights import shade
@@ -34,7 +36,7 @@ class FitErrors:
     lean : share by which coefficients are pulled to the mean face.
     identity, expression : standard deviation of the coefficients' noise.
     turn_deg, scale : about each axis, and of the logarithm of the size.
-    across_m, along_m : shift across the line of sight and along it.
+    across_m, along_m : shift across the line of sight, and along it from where the alignment puts the face.
     """
 
     lean: float = 0.3
@@ -43,7 +45,7 @@ class FitErrors:
     turn_deg: float = 1.0
     scale: float = 0.008
     across_m: float = 0.0012
-    along_m: float = 0.002
+    along_m: float = 0.001
     most: float = 1.3
 
 
@@ -90,16 +92,21 @@ def face_in_view(
         world = erroneous_face(rng, model, world, fit, errors)
     seen = world @ place.view_from_world[:3, :3].T + place.view_from_world[:3, 3]
     seen[:, 2] += place.head_move
-    return seen if errors is None else misplaced(rng, seen, place.size_m, errors)
+    if errors is None:
+        return seen
+    gap = place.front.gap(seen, model.triangles, face_proper(model))
+    seen[:, 2] += 0.0 if np.isnan(gap) else gap
+    return misplaced(rng, seen, place.size_m, errors)
 
 
 @dataclass(frozen=True)
 class ViewPlace:
-    """Where a view has the head: the camera (4, 4), the frame's side, what the encoder moves the head by."""
+    """Where a view has the head: the camera (4, 4), the frame's side, what the body moves the head by."""
 
     view_from_world: Array
     size_m: float
     head_move: float
+    front: BodyFront
 
     @property
     def is_mirrored(self) -> bool:

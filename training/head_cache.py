@@ -5,11 +5,11 @@ photographs are (`training/augment.py`). Of their maps the part around the head 
 colour windows of the large picture with points whose coarse activations are known. One file a subject and
 purpose, `OUT/{train,test}/00042.{shape,color}.pt`; `training/encode_heads.py` writes them.
 
-**Where the head is asked.** The encoder believes a head some centimetres off along the line of sight, and at
-run time the fit of the face is aligned to the surface that follows from that. So here the head, its mesh and
-the points asked move together, rigidly, by the median error over the face: inside of the head the volume and
-the labels stay consistent to the millimetre. The body around moves as `training/depth.py` has it, and between
-the two, over the neck, one movement runs into the other, so that no seam is taught.
+**Where the head is asked.** The body has a head some centimetres off along the line of sight, and at run time
+the fit of the face is aligned to the body's surface. So here the head, its mesh and the points asked move
+together, rigidly, by the median error of that surface over what is seen of the face: inside of the head the
+volume and the labels stay consistent to the millimetre. The body around moves as `training/depth.py` has it,
+and between the two, over the neck, one movement runs into the other, so that no seam is taught.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from torch import Tensor
 from jiffexport.nets.color import ColorNet
 
 from . import augment
+from .body_front import BodyFront
 from .dataset import People, Views, cut_views, lit_colors, read_people, transform
 from .depth import depth_maps, taught_depth, to_taught_depth
 from .face_fits import Region, ViewPlace
 from .frozen_body import FrozenBody
 from .head_crops import Crop, HeadPicture, cropped
-from .people.dress import vertex_normals
 from .people.heads import HeadPlace
 
 FINE_SIZE_PX = 1024
@@ -39,6 +39,8 @@ SPREAD_M = 0.06
 """Over so much around the head's box its movement runs into the body's."""
 SLACK = 0.15
 """How much further than the region of the true face the kept features reach, for fits with errors."""
+COVER_M = 0.012
+"""What lies so far before the face covers it; less may be the coarse map's error on a slope."""
 WINDOW_PX = 384
 WINDOW_MARGIN_PX = 24
 """Points lie at least so far inside a window: the encoder sees what is around them."""
@@ -47,17 +49,19 @@ SURFACE_NOISE_M = 0.005
 
 @dataclass(frozen=True)
 class Belief:
-    """Where the encoder believes a body and its head to be.
+    """Where a body and its head are believed to be.
 
     Attributes
     ----------
     depth, taught : (2, S, S) front and back, true and as the encoder has them; known (1, S, S).
+    front : of the body's surface, where the face is.
     head_move : what a true head is moved by along z, view units.
     """
 
     depth: Tensor
     known: Tensor
     taught: Tensor
+    front: BodyFront
     head_move: float
 
     def moved(self, points: Tensor, share: Tensor) -> Tensor:
@@ -85,7 +89,8 @@ class ShapeView:
 
     @property
     def place(self) -> ViewPlace:
-        return ViewPlace(self.view_from_world.double().numpy(), self.size_m, self.belief.head_move)
+        matrix = self.view_from_world.double().numpy()
+        return ViewPlace(matrix, self.size_m, self.belief.head_move, self.belief.front)
 
 
 @dataclass(frozen=True)
@@ -115,13 +120,14 @@ class ColorView:
     view_from_world: Tensor
     size_m: float
     head_move: float
+    front: BodyFront
     sh: Tensor
     change: augment.ColorChange
     windows: list[ColorWindow]
 
     @property
     def place(self) -> ViewPlace:
-        return ViewPlace(self.view_from_world.double().numpy(), self.size_m, self.head_move)
+        return ViewPlace(self.view_from_world.double().numpy(), self.size_m, self.head_move, self.front)
 
 
 def head_share(place: HeadPlace, world: np.ndarray) -> np.ndarray:
@@ -131,21 +137,12 @@ def head_share(place: HeadPlace, world: np.ndarray) -> np.ndarray:
     return np.clip(1 - np.linalg.norm(beyond, axis=1) / SPREAD_M, 0, 1).astype(np.float32)
 
 
-def facing_vertices(view_vertices: np.ndarray, triangles: np.ndarray, least: float = 0.5) -> np.ndarray:
-    """Which vertices (N,) of a face in the view look at the camera."""
-    normals = vertex_normals(view_vertices.astype(np.float32), triangles)
-    # The view is left-handed, a flipped one is not: the face itself tells which way is out.
-    sign = np.sign(np.sum(normals * (view_vertices - view_vertices.mean(axis=0)), axis=1).mean())
-    return np.asarray(sign * normals[:, 2] > least)
-
-
-def head_move(taught: Tensor, face: Tensor, triangles: np.ndarray) -> float:
-    """The median error of the believed front (2, S, S) over the vertices of a face (N, 3) that are seen."""
-    seen = face[torch.from_numpy(facing_vertices(face.numpy(), triangles))]
-    size = 2 * taught.shape[-1]
-    grid = (seen[None, None, :, :2] * (size - 1) / (size - 2)).float()
-    front = F.grid_sample(taught[None, :1].float(), grid, padding_mode="border", align_corners=True)[0, 0, 0]
-    return float((front - seen[:, 2]).median())
+def visible_vertices(depth: Tensor, face: Tensor, size_m: float) -> np.ndarray:
+    """Which vertices (N,) of a true face (N, 3) nothing covers, by the true front of `depth` (2, S, S)."""
+    size = 2 * depth.shape[-1]
+    grid = (face[None, None, :, :2] * (size - 1) / (size - 2)).float()
+    front = F.grid_sample(depth[None, :1].float(), grid, padding_mode="border", align_corners=True)[0, 0, 0]
+    return ((front - face[:, 2]).abs() * size_m / 2 < COVER_M).numpy()
 
 
 @dataclass(frozen=True)
@@ -170,7 +167,7 @@ class HeadSubject:
 
 @dataclass(frozen=True)
 class SeenView:
-    """A picture that shows its whole face, as a body sees it.
+    """A picture that shows its whole face, and there a surface of the body, as that body sees it.
 
     Attributes
     ----------
@@ -192,7 +189,7 @@ class SeenView:
     @property
     def place(self) -> ViewPlace:
         matrix = self.views.view_from_world[0].double().numpy()
-        return ViewPlace(matrix, float(self.views.size_m), self.belief.head_move)
+        return ViewPlace(matrix, float(self.views.size_m), self.belief.head_move, self.belief.front)
 
     @property
     def number(self) -> int:
@@ -233,14 +230,19 @@ def seen_views(
             continue
         if num_seen == limit:
             return
-        num_seen += 1
         change, rgb, mask = _photographed(views.image, changed)
         image = F.avg_pool2d(augment.encoder_input(rgb, mask), FINE_SIZE_PX // body.image_size_px)
         maps = body.shape_encoder(image), body.color_encoder(image)
         depth, known = depth_maps(dense, views, maps[0].shape[-1])
         taught = taught_depth(maps[0], body.depth_scale)
-        move = head_move(taught[0], face, triangles)
-        belief = Belief(depth[0].half(), known[0].half(), taught[0].half(), move)
+        size_m = float(views.size_m)
+        whole = Crop(maps[0][0], (0, 0), maps[0].shape[-1])
+        front = BodyFront.around(face.numpy(), body.shape_head, whole, size_m)
+        move = front.gap(face.numpy(), triangles, visible_vertices(depth[0], face, size_m))
+        if np.isnan(move):
+            continue
+        num_seen += 1
+        belief = Belief(depth[0].half(), known[0].half(), taught[0].half(), front, move)
         yield SeenView(dense, views, face, torch.cat([rgb, mask], 1), change, maps, belief)
 
 
@@ -267,8 +269,9 @@ def encode_subject(
         windows = [window for window in found if window is not None]
         if windows:
             sh = seen.people.sh[seen.number]
-            move = seen.belief.head_move
-            colors.append(ColorView(matrix, size_m, move, sh, seen.change, windows))
+            belief = seen.belief
+            place = (matrix, size_m, belief.head_move, belief.front)
+            colors.append(ColorView(*place, sh, seen.change, windows))
     return shapes, colors
 
 
@@ -358,7 +361,7 @@ def load_shape_views(path: Path) -> list[ShapeView]:
                 **entry,
                 "crop": Crop(**entry["crop"]),
                 "picture": HeadPicture(**entry["picture"]),
-                "belief": Belief(**entry["belief"]),
+                "belief": Belief(**entry["belief"] | {"front": BodyFront(**entry["belief"]["front"])}),
             }
         )
         for entry in torch.load(path, weights_only=True)
@@ -371,6 +374,7 @@ def load_color_views(path: Path) -> list[ColorView]:
         ColorView(
             **{
                 **entry,
+                "front": BodyFront(**entry["front"]),
                 "change": augment.ColorChange(**entry["change"]),
                 "windows": [ColorWindow(**window) for window in entry["windows"]],
             }

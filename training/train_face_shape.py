@@ -123,7 +123,8 @@ def main(argv: list[str] | None = None) -> None:
         return shape_loss(net, stacked(examples))
 
     kind = checkpoint_kind(arguments.fusion)
-    train(kind, net, loss, train_options(arguments), lambda net: score(net, held_out, model))
+    options = replace(train_options(arguments), best_by="test_answer")
+    train(kind, net, loss, options, lambda net: score(net, held_out, model))
 
 
 if __name__ == "__main__":

@@ -41,6 +41,8 @@ class TrainOptions:
     checkpoint_every_s: float = 60.0
     warmup: float = 0.02
     provenance: str = ""
+    best_by: str | None = None
+    """The score by which the best checkpoint is kept beside the last; lower is better."""
 
 
 def train(
@@ -62,7 +64,8 @@ def train(
         Called at checkpoints with the averaged network.
 
     `options.out/state.pt` holds everything to resume; `options.out/{kind}.pt` is what the exporter
-    takes. `log.csv` and `log.png` tell how it goes. Interrupting saves first.
+    takes, and `{kind}_best.pt` the same where `options.best_by` was lowest. `log.csv` and `log.png`
+    tell how it goes. Interrupting saves first.
     """
     options.out.mkdir(parents=True, exist_ok=True)
     state_path = options.out / "state.pt"
@@ -72,13 +75,13 @@ def train(
     fused = device.type == "cuda"
     optimizer = torch.optim.AdamW(trained, lr=options.learning_rate, weight_decay=1e-4, fused=fused)
     torch.backends.cudnn.benchmark = True  # all batches have one shape
-    step, seconds = 0, 0.0
+    step, seconds, best = 0, 0.0, math.inf
     if state_path.exists():
         state = torch.load(state_path, map_location="cpu", weights_only=True)
         net.load_state_dict(state["net"])
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
-        step, seconds = state["step"], state["seconds"]
+        step, seconds, best = state["step"], state["seconds"], state.get("best", math.inf)
 
     log = _Log(options.out)
     started, saved = time.monotonic() - seconds, time.monotonic()
@@ -86,23 +89,25 @@ def train(
     since = 0
 
     def save() -> None:
-        nonlocal sums, since
+        nonlocal sums, since, best
         scores = evaluate(average.module.eval()) if evaluate else {}
         means = {key: float(value) / max(since, 1) for key, value in sums.items()}
         log.write(step, seconds, means | scores)
         tqdm.write(f"{kind} step {step}: " + ", ".join(f"{k} {v:.5f}" for k, v in (means | scores).items()))
         parts = {"net": net, "average": average, "optimizer": optimizer}
-        _save(state_path, {k: p.state_dict() for k, p in parts.items()} | {"step": step, "seconds": seconds})
-        _save(
-            options.out / f"{kind}.pt",
-            {
-                "kind": kind,
-                "config": net.config.to_dict(),
-                "model": average.module.state_dict(),
-                "step": step,
-                "provenance": options.provenance,
-            },
-        )
+        checkpoint = {
+            "kind": kind,
+            "config": net.config.to_dict(),
+            "model": average.module.state_dict(),
+            "step": step,
+            "provenance": options.provenance,
+        }
+        _save(options.out / f"{kind}.pt", checkpoint)
+        if options.best_by and scores[options.best_by] < best:
+            best = scores[options.best_by]
+            _save(options.out / f"{kind}_best.pt", checkpoint)
+        progress = {"step": step, "seconds": seconds, "best": best}
+        _save(state_path, {k: p.state_dict() for k, p in parts.items()} | progress)
         sums, since = {}, 0
 
     # The gradients of a sure head are denormal numbers, with which a CPU takes 17 times as long.

@@ -1,6 +1,7 @@
 #include <cuda_runtime.h>
 
 #include "core/cuda_launch.h"
+#include "ops/feature_sampling.h"
 #include "ops/frame_pixels.h"
 #include "pipeline/device_functions.h"
 
@@ -26,6 +27,18 @@ __global__ void place_each(HeadFrame frame, const float* points, std::int64_t nu
                            const std::int64_t* count, float* placed) {
     const std::int64_t i = global_thread();
     if (i < num_points && i < *count) frame.place(points + 3 * i, placed + 3 * i);
+}
+
+// A thread for each texel of each channel.
+__global__ void sample_each_texel(HeadTexels texels, const float* map, std::int64_t num_channels,
+                                  std::int64_t height, std::int64_t width, float* body, float* believed) {
+    const std::int64_t at = global_thread(), num_texels = texels.size * texels.size;
+    if (at >= num_channels * num_texels) return;
+    const std::int64_t channel = at / num_texels, texel = at % num_texels;
+    const float x = texels.in_view(texel % texels.size, 0), y = texels.in_view(texel / texels.size, 1);
+    const float value = sample_plane(map + channel * height * width, point_texels(x, y, height, width));
+    body[at] = value;
+    if (channel < 2) believed[at] = texels.believed(value);
 }
 
 __global__ void take_rows(const float* rows, std::int64_t num_points, std::int64_t num_columns,
@@ -98,6 +111,13 @@ Buffer<float> select_rows(const SelectedPoints& selected, const float* rows, std
     launch(take_rows, grid_over(num_points * num_columns), stream, rows, num_points, num_columns,
            selected.places.data(), taken.data());
     return taken;
+}
+
+void sample_for_head(const HeadTexels& texels, const DeviceView& map, float* body, float* believed,
+                     const Stream& stream) {
+    const std::int64_t num_channels = map.shape[1];
+    launch(sample_each_texel, grid_over(num_channels * texels.size * texels.size), stream, texels, map.data,
+           num_channels, map.shape[2], map.shape[3], body, believed);
 }
 
 void place_in_head(const HeadFrame& frame, const SelectedPoints& selected, std::int64_t num_points,

@@ -27,6 +27,11 @@ void select_region(const FaceRegion& region, const float* points, std::int64_t n
 Buffer<float> select_rows(const SelectedPoints& selected, const float* rows, std::int64_t num_points,
                           std::int64_t num_columns, const Stream& stream);
 
+// Of the body's map [1, D, H, W], what a head's encoder takes as jiff::HeadEncoder::inputs makes it: "body"
+// [1, D, T, T] and "believed" [1, 2, T, T].
+void sample_for_head(const HeadTexels& texels, const DeviceView& map, float* body, float* believed,
+                     const Stream& stream);
+
 // The selected points in the frame of a head, [num_points, 3].
 void place_in_head(const HeadFrame& frame, const SelectedPoints& selected, std::int64_t num_points,
                    float* placed, const Stream& stream);

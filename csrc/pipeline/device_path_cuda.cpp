@@ -115,11 +115,7 @@ class DevicePhoto : public PhotoFunctions {
         GpuTensors given = encoder.run_on_gpu({{"image", input_of(encoder, frame_px)}});
         keep(name, std::move(given.extract("features").mapped()));
         NamedTensors outputs;
-        for (const auto& [tensor, value] : given) {
-            Tensor host(value.shape);
-            cuda::copy_to_host(host.data(), value.data, host.size() * sizeof(float), stream_);
-            outputs.emplace(tensor, std::move(host));
-        }
+        for (const auto& [tensor, value] : given) outputs.emplace(tensor, on_host(value));
         stream_.synchronize();
         return outputs;
     }
@@ -239,6 +235,11 @@ class DevicePhoto : public PhotoFunctions {
     const float* frame(int frame_px) {
         const auto found = frames_.find(frame_px);
         if (found != frames_.end()) return found->second.data();
+        return frames_.emplace(frame_px, square(photo_.crop, frame_px)).first->second.data();
+    }
+
+    // A square of the photo, premultiplied, [4, side_px, side_px].
+    cuda::Buffer<float> square(const Box& box, int side_px) {
         if (!rgb_.data()) {
             const std::size_t num_pixels = std::size_t(photo_.rgb.width_px) * photo_.rgb.height_px;
             rgb_ = cuda::Buffer<std::uint8_t>(photo_.rgb.values, 3 * num_pixels, stream_);
@@ -247,19 +248,25 @@ class DevicePhoto : public PhotoFunctions {
         ImageView rgb = photo_.rgb, mask = photo_.mask;
         rgb.values = rgb_.data();
         mask.values = mask_.data();
-        cuda::Buffer<float> pixels(std::size_t(4) * frame_px * frame_px, stream_);
-        cuda::warp_premultiplied(rgb, mask, photo_.crop, frame_px, frame_px, pixels.data(), stream_);
-        return frames_.emplace(frame_px, std::move(pixels)).first->second.data();
+        cuda::Buffer<float> pixels(std::size_t(4) * side_px * side_px, stream_);
+        cuda::warp_premultiplied(rgb, mask, box, side_px, side_px, pixels.data(), stream_);
+        return pixels;
+    }
+
+    // Room for an input of a graph; its owner is a part of this, whose stream it needs.
+    std::pair<GpuTensor, float*> room_for(const Shape& shape) {
+        auto values = std::make_shared<cuda::Buffer<float>>(num_elements(shape), stream_);
+        float* data = values->data();
+        return {{data, shape, std::move(values)}, data};
     }
 
     // What the encoder sees of the frame; complete.
     GpuTensor input_of(const LoadedGraph& encoder, int frame_px) {
         const Shape& image = encoder.spec().inputs.at("image");
-        auto input = std::make_shared<cuda::Buffer<float>>(num_elements(image), stream_);
-        cuda::encoder_input(frame(frame_px), frame_px, image[1], image[2], input->data(), stream_);
+        const auto [input, data] = room_for(image);
+        cuda::encoder_input(frame(frame_px), frame_px, image[1], image[2], data, stream_);
         stream_.synchronize();
-        const float* data = input->data();
-        return {data, image, std::move(input)};
+        return input;
     }
 
     void keep(const std::string& name, GpuTensor features) {
@@ -268,21 +275,26 @@ class DevicePhoto : public PhotoFunctions {
         maps_.emplace(name, kept.get_future().share());
     }
 
-    // What it takes is made on the host; its map stays on the GPU.
     void encode_head(const HeadEncoder& head) {
-        const GpuTensor& on_gpu = maps_.at(kShapeMaps).get();
-        Tensor map(on_gpu.shape);
-        cuda::copy_to_host(map.data(), on_gpu.data, map.size() * sizeof(float), stream_);
-        stream_.synchronize();
-        const HeadInputs inputs = head.inputs(photo_.rgb, photo_.mask, photo_.crop, *head_frame_, map.view());
+        const auto& shapes = head.graph().spec().inputs;
+        const Shape& shown = shapes.at("picture");
+        const auto [picture, pixels] = room_for(shown);
+        const auto [body, features] = room_for(shapes.at("body"));
+        const auto [believed, depths] = room_for(shapes.at("believed"));
+        const int size_px = static_cast<int>(shown[2]);
+        const auto seen = square(HeadEncoder::picture_box(*head_frame_, photo_.crop), size_px);
+        cuda::encoder_input(seen.data(), size_px, shown[1], size_px, pixels, stream_);
+        const GpuTensor& map = maps_.at(kShapeMaps).get();
+        cuda::sample_for_head(head.texels(*head_frame_), {map.data, map.shape}, features, depths, stream_);
+        const GpuTensors given{{"picture", picture}, {"body", body}, {"believed", believed}};
         if (!head.graph().is_on_gpu()) {
-            const Tensor features = head.encode(inputs);
-            keep(kHeadMaps, copied(features));
+            HeadInputs inputs;
+            for (const auto& [name, tensor] : given) inputs.emplace(name, on_host(tensor));
+            stream_.synchronize();
+            keep(kHeadMaps, copied(head.encode(inputs)));
             stream_.synchronize();
             return;
         }
-        GpuTensors given;
-        for (const auto& [name, tensor] : inputs) given.emplace(name, copied(tensor));
         stream_.synchronize();
         GpuTensors outputs = head.graph().run_on_gpu(given);
         keep(kHeadMaps, std::move(outputs.extract("features").mapped()));
@@ -322,11 +334,17 @@ class DevicePhoto : public PhotoFunctions {
         return cuda::DeviceSurface(extract_surface(field, options, progress), stream_);
     }
 
-    // Its owner is a part of this, whose stream it needs.
     GpuTensor copied(const Tensor& host) {
-        auto values = std::make_shared<cuda::Buffer<float>>(host.data(), host.size(), stream_);
-        const float* data = values->data();
-        return {data, host.shape(), std::move(values)};
+        const auto [copy, data] = room_for(host.shape());
+        cuda::copy_to_device(data, host.data(), host.size() * sizeof(float), stream_);
+        return copy;
+    }
+
+    // There once the stream has come so far.
+    Tensor on_host(const GpuTensor& tensor) const {
+        Tensor host(tensor.shape);
+        cuda::copy_to_host(host.data(), tensor.data, host.size() * sizeof(float), stream_);
+        return host;
     }
 
     const cuda::DeviceFold& fold_of(const std::string& head) const {

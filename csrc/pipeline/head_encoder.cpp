@@ -8,13 +8,14 @@
 #include "preprocess/framing.h"
 
 namespace jiff {
-namespace {
+HeadEncoder::HeadEncoder(const HeadEncoderSpec& spec, Engine& engine)
+    : graph_("head_encoder", spec.graph, engine),
+      reach_(spec.reach),
+      body_depth_scale_(spec.body_depth_scale),
+      depth_scale_(spec.depth_scale) {}
 
-// Beside a person the body's map believes anything; in half sides of the cube.
-constexpr float kDepthLimit = 2.0f;
-
-// From -1 to 1 in the head's frame, in pixels of the photo.
-Box picture_box(const HeadFrame& frame, const Box& crop) {
+Box HeadEncoder::picture_box(const HeadFrame& frame, const Box& crop) {
+    // A coordinate of the head's frame in pixels of the photo.
     const auto pixel = [&](float head, int axis, double start, double side) {
         const double view = (double{head} - frame.offset[axis]) / frame.scale[axis];
         return start + (view + 1.0) / 2.0 * side;
@@ -27,29 +28,9 @@ Box picture_box(const HeadFrame& frame, const Box& crop) {
     return box;
 }
 
-// The texels of a map of `size` in the view, [size, size, 2]; those beyond it are moved to its border.
-std::vector<float> texels_in_view(const HeadFrame& frame, std::int64_t size) {
-    std::vector<float> places;
-    const auto place = [&](std::int64_t texel, int axis) {
-        const float head = 2.0f * static_cast<float>(texel) / static_cast<float>(size - 1) - 1.0f;
-        places.push_back(std::clamp((head - frame.offset[axis]) / frame.scale[axis], -1.0f, 1.0f));
-    };
-    for (std::int64_t y = 0; y < size; ++y) {
-        for (std::int64_t x = 0; x < size; ++x) {
-            place(x, 0);
-            place(y, 1);
-        }
-    }
-    return places;
+HeadTexels HeadEncoder::texels(const HeadFrame& frame) const {
+    return {frame, graph_.spec().inputs.at("body")[2], body_depth_scale_, depth_scale_};
 }
-
-}  // namespace
-
-HeadEncoder::HeadEncoder(const HeadEncoderSpec& spec, Engine& engine)
-    : graph_("head_encoder", spec.graph, engine),
-      reach_(spec.reach),
-      body_depth_scale_(spec.body_depth_scale),
-      depth_scale_(spec.depth_scale) {}
 
 HeadInputs HeadEncoder::inputs(const ImageView& rgb, const ImageView& mask, const Box& crop,
                                const HeadFrame& frame, const TensorView& map) const {
@@ -60,16 +41,19 @@ HeadInputs HeadEncoder::inputs(const ImageView& rgb, const ImageView& mask, cons
     inputs["picture"] =
         encoder_input(frame_image(rgb, mask, picture_box(frame, crop), size_px), picture[1], size_px);
     Tensor& body = inputs["body"] = Tensor(shapes.at("body"));
-    const std::int64_t size = body.shape()[2], num_texels = size * size;
-    const std::vector<float> places = texels_in_view(frame, size);
-    parallel_for(size, [&](std::int64_t row) {
-        sample_features(map, places.data() + 2 * row * size, size, body.data() + row * size, 1, num_texels);
+    const HeadTexels at = texels(frame);
+    std::vector<float> places(2 * at.size * at.size);
+    parallel_for(at.size, [&](std::int64_t row) {
+        float* xy = places.data() + 2 * row * at.size;
+        for (std::int64_t column = 0; column < at.size; ++column) {
+            xy[2 * column] = at.in_view(column, 0);
+            xy[2 * column + 1] = at.in_view(row, 1);
+        }
+        sample_features(map, xy, at.size, body.data() + row * at.size, 1, at.size * at.size);
     });
     Tensor& believed = inputs["believed"] = Tensor(shapes.at("believed"));
-    std::transform(body.data(), body.data() + believed.size(), believed.data(), [&](float depth) {
-        const float own = depth / body_depth_scale_ * frame.scale[2] + frame.offset[2];
-        return std::clamp(own, -kDepthLimit, kDepthLimit) * depth_scale_;
-    });
+    std::transform(body.data(), body.data() + believed.size(), believed.data(),
+                   [&](float depth) { return at.believed(depth); });
     return inputs;
 }
 

@@ -23,6 +23,11 @@ class HeadEncoder {
     float reach() const { return reach_; }
     const LoadedGraph& graph() const { return graph_; }
 
+    // The square of the photo that the picture shows, where `crop` is the view.
+    static Box picture_box(const HeadFrame& frame, const Box& crop);
+
+    HeadTexels texels(const HeadFrame& frame) const;
+
     // Of a photo whose square `crop` is the view, and the body's `map` [1, D, H, W] of it.
     HeadInputs inputs(const ImageView& rgb, const ImageView& mask, const Box& crop, const HeadFrame& frame,
                       const TensorView& map) const;

@@ -2,6 +2,8 @@
 // "Head").
 #pragma once
 
+#include <cstdint>
+
 #include "core/host_device.h"
 #include "ops/volume_sampling.h"
 
@@ -23,5 +25,26 @@ HeadFrame head_frame(const VolumeFrame& cube, float reach);
 
 // The same cube for points of the head's frame.
 VolumeFrame cube_in_head(float reach);
+
+// What a head's encoder takes of the body's map at the texels of its own, [size, size] with aligned corners.
+struct HeadTexels {
+    HeadFrame frame;
+    std::int64_t size;
+    float body_depth_scale, depth_scale;
+
+    // Where a row or column of texels lies in the view, `axis` 0 for columns; beyond it, at its border.
+    JIFF_HOST_DEVICE float in_view(std::int64_t texel, int axis) const {
+        const float head = 2.0f * static_cast<float>(texel) / static_cast<float>(size - 1) - 1.0f;
+        const float view = (head - frame.offset[axis]) / frame.scale[axis];
+        return view < -1.0f ? -1.0f : (view > 1.0f ? 1.0f : view);
+    }
+
+    // A depth that the body's map holds, in the head's frame. Beside a person that map believes anything.
+    JIFF_HOST_DEVICE float believed(float depth) const {
+        constexpr float kLimit = 2.0f;  // half sides of the cube
+        const float own = depth / body_depth_scale * frame.scale[2] + frame.offset[2];
+        return (own < -kLimit ? -kLimit : (own > kLimit ? kLimit : own)) * depth_scale;
+    }
+};
 
 }  // namespace jiff
