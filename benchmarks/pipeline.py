@@ -7,7 +7,7 @@ The baseline is written from the published descriptions: encoders in torch, eage
 PIFu (see `surface.py`) with its heads in torch on batches of 10 000 points; scikit-image's marching cubes
 on the dense grid; colours of the vertices in torch on such batches. The octree decides by the same
 occupancies as ours, so both find one surface, and in the face region both ask the body's head and the
-face's, which the published blend by distance mixes (default of ours, too). Segmentation, detection, fit and
+face's, which the published blend by distance mixes. Segmentation, detection, fit and
 placement of the face, and distances from it, are one code on both sides and count on both; but the body's
 surface that it is placed on costs torch's price a query there, with as few queries as ours. The baseline's
 heads and encoders have random weights, which take as long as any. Hidden colours are left as the networks
@@ -210,7 +210,9 @@ def timed_stages(reconstruct: Any, resolution: int, clock: Clock) -> tuple[dict[
         if not marks or marks[-1][0] != stage:
             marks.append((stage, clock()))
 
-    options = ReconstructionOptions(resolution, hidden_colors="network")  # as the baseline has them
+    options = ReconstructionOptions(  # as the baseline has them
+        resolution, face_blend="distance", hidden_colors="network"
+    )
     result = reconstruct(PHOTOGRAPH, progress=note, options=options)
     times = {}
     for (stage, begin), (_, end) in zip(marks, marks[1:], strict=False):

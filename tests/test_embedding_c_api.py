@@ -466,7 +466,7 @@ def test_face_is_the_one_in_python(library: Library, tmp_path: Path, blend: str)
         image_view(picture),
         image_view(mask),
         resolution=RESOLUTION,
-        face_blend=int(blend == "region"),
+        face_blend=int(blend == "distance"),
     )
     assert_same_mesh(library, handle, expected)
     status, mesh = c_char_p(), Mesh()

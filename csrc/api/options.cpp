@@ -52,7 +52,7 @@ std::string device_of_networks(const char* given, const std::string& engine) {
 FaceBlend face_blend(std::int32_t given) {
     if (given == JIFF_FACE_REGION) return FaceBlend::kRegion;
     if (given == JIFF_FACE_DISTANCE) return FaceBlend::kDistance;
-    refuse("face_blend is " + std::to_string(given) + "; use JIFF_FACE_DISTANCE or JIFF_FACE_REGION");
+    refuse("face_blend is " + std::to_string(given) + "; use JIFF_FACE_REGION or JIFF_FACE_DISTANCE");
 }
 
 }  // namespace

@@ -28,7 +28,7 @@ struct PhotoView {
 
 // How the face head's answers join the body head's: alone in the face region (paper Sec. 4.5), or there by a
 // share that falls with the distance from the face mesh (docs/conventions.md, "Face region").
-enum class FaceBlend { kDistance, kRegion };
+enum class FaceBlend { kRegion, kDistance };
 
 struct ReconstructOptions {
     int resolution = 256;  // cells along a side of the frame: 32 … 1024, a multiple of 32
@@ -36,7 +36,7 @@ struct ReconstructOptions {
     bool dense = false;              // evaluate every lattice point: slow, for checking
     int silhouette_dilation_px = 8;  // in the frame image; columns outside are empty
     bool use_face = true;            // where the bundle has a face, and the photo too
-    FaceBlend face_blend = FaceBlend::kDistance;
+    FaceBlend face_blend = FaceBlend::kRegion;
     bool smooth_hidden_colors = true;  // of what the camera does not see; else as the networks have them
     bool keep_on_device = false;       // the mesh as well where it was made, on a GPU
 };

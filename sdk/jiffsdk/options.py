@@ -11,7 +11,7 @@ from .errors import OptionError
 RESOLUTIONS = tuple(range(32, 1025, 32))
 DEVICES = ("cpu", "cuda")
 FACE_CHOICES = ("auto", "off")
-FACE_BLENDS = ("distance", "region")
+FACE_BLENDS = ("region", "distance")
 HIDDEN_COLORS = ("smooth", "network")
 PRECISIONS = ("auto", "fp32", "bf16", "int8")
 
@@ -49,8 +49,9 @@ class ReconstructionOptions:
         ``"auto"``: the face shapes the mesh where the bundle has a face and the photograph shows one; what
         came of it is in `Reconstruction.face`. ``"off"``: the body head alone.
     face_blend : str
-        How the face's head joins the body's in the rectangle around the face. ``"distance"``: by a share that
-        falls with the distance from the fitted face. ``"region"``: it answers alone, but for a narrow border.
+        How the face's head joins the body's in the rectangle around the face. ``"region"``: it answers
+        alone, but for a narrow border (paper Sec. 4.5). ``"distance"``: by a share that falls with the
+        distance from the fitted face.
     hidden_colors : str
         Colours of what the camera does not see. ``"smooth"``: the networks' own without details, which are
         those of the side that it sees: the face again on the back of the head, streaks along the line of
@@ -70,7 +71,7 @@ class ReconstructionOptions:
     dense: bool = False
     silhouette_dilation_px: int = 8
     face: str = "auto"
-    face_blend: str = "distance"
+    face_blend: str = "region"
     hidden_colors: str = "smooth"
     keep_on_device: bool = False
 

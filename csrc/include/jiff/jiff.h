@@ -246,8 +246,8 @@ typedef int32_t (*jiff_progress_callback)(const char* stage, float fraction, voi
 
 /* How the face head's answers join the body head's. */
 enum {
-    JIFF_FACE_DISTANCE = 0, /* by a share that falls with the distance from the face mesh */
-    JIFF_FACE_REGION = 1    /* alone in the face region (paper Sec. 4.5) */
+    JIFF_FACE_REGION = 0,  /* alone in the face region (paper Sec. 4.5) */
+    JIFF_FACE_DISTANCE = 1 /* by a share that falls with the distance from the face mesh */
 };
 
 typedef struct jiff_reconstruct_options {
@@ -258,7 +258,7 @@ typedef struct jiff_reconstruct_options {
     int32_t silhouette_dilation_px;  /* how far outside the silhouette the surface may lie, in pixels of the
                                         frame image: 1 to 4096; 0: 8; -1: not at all */
     int32_t ignore_face;             /* 1: the body's network makes the face too */
-    int32_t face_blend;              /* JIFF_FACE_DISTANCE or JIFF_FACE_REGION */
+    int32_t face_blend;              /* JIFF_FACE_REGION or JIFF_FACE_DISTANCE */
     jiff_progress_callback progress; /* or null */
     void* user_data;                 /* for `progress` */
     int32_t keep_hidden_colors; /* 1: what the camera does not see has the colours that the networks give;

@@ -198,7 +198,7 @@ using Progress = std::function<bool(std::string_view stage, float fraction)>;
 
 // How the face head's answers join the body head's: alone in the face region, or by a share that falls with
 // the distance from the face mesh.
-enum class FaceBlend : std::int32_t { kDistance = JIFF_FACE_DISTANCE, kRegion = JIFF_FACE_REGION };
+enum class FaceBlend : std::int32_t { kRegion = JIFF_FACE_REGION, kDistance = JIFF_FACE_DISTANCE };
 
 struct ReconstructOptions {
     std::int32_t resolution = 256;  // cells along a side of the frame: a multiple of 32 from 32 to 1024
@@ -206,7 +206,7 @@ struct ReconstructOptions {
     bool dense = false;                       // evaluate every lattice point; slow, for checking
     std::int32_t silhouette_dilation_px = 8;  // 0 to 4096
     bool use_face = true;                     // where the bundle has a face model, and the photo a face
-    FaceBlend face_blend = FaceBlend::kDistance;
+    FaceBlend face_blend = FaceBlend::kRegion;
     bool keep_hidden_colors = false;  // as the networks have them; else without details
     Progress progress;
 };
