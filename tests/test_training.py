@@ -260,15 +260,15 @@ def test_a_head_is_trained_alone_on_features_kept_from_its_encoder(people, tmp_p
 
 
 def test_the_best_checkpoint_is_kept_beside_the_last_also_over_a_resume(tmp_path):
-    scores = iter([0.5, 0.2, 0.3, 0.4])
-    kept = replace(options(tmp_path, 3), checkpoint_every_s=-1, best_by="error")
-    for steps in (2, 3):  # saved after every step, and at the end of each run
-        net = nets.ShapeNet(TINY_SHAPE)
+    def run(steps: int, errors: list[float]) -> None:
+        scores = iter(errors)  # saved after every step, and at the end
+        kept = replace(options(tmp_path, steps), checkpoint_every_s=-1, best_by="error")
         loss = lambda net: {"norm": sum(p.square().sum() for p in net.parameters())}  # noqa: E731
-        if steps == 3:
-            scores = iter([0.3, 0.4])
-        budget = Budget(None, steps)
-        train("shape", net, loss, replace(kept, budget=budget), lambda net: {"error": next(scores)})
+        train("shape", nets.ShapeNet(TINY_SHAPE), loss, kept, lambda net: {"error": next(scores)})
+        assert not list(scores)
+
+    run(2, [0.5, 0.2, 0.3])
+    run(3, [0.3, 0.4])
     read = lambda name: torch.load(tmp_path / name, weights_only=True)["step"]  # noqa: E731
     assert (read("shape_best.pt"), read("shape.pt")) == (2, 3)
 

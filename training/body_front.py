@@ -1,8 +1,8 @@
 """Where a body's own head has the front of a person: what the run time places a fitted face on.
 
-An orthographic picture does not tell how near a head is. The SDK puts a fitted face on the surface of the body
-(csrc/pipeline/face_alignment.cpp), and the face heads must meet in training what they meet there. So here the
-front of that surface is looked for in the columns of the face, and true and faulty faces are put on it.
+An orthographic picture does not tell how near a head is. The SDK puts a fitted face on the surface of the
+body (csrc/pipeline/face_alignment.cpp), and the face heads must meet in training what they meet there. So here
+the front of that surface is looked for in the columns of the face, and true and faulty faces are put on it.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class BodyFront:
 
 
 def seen_areas(view: NDArray[np.floating], triangles: NDArray[np.integer]) -> Array:
-    """Of the triangles around each vertex (N, 3), what the camera sees of those that look at it, a third each."""
+    """Of the triangles around each vertex (N, 3) what the camera sees of those that look at it, a third."""
     sides = view[triangles[:, 1:], :2] - view[triangles[:, :1], :2]
     doubled = sides[:, 0, 0] * sides[:, 1, 1] - sides[:, 0, 1] * sides[:, 1, 0]
     normals = vertex_normals(view.astype(np.float32), triangles)
