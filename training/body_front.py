@@ -1,8 +1,8 @@
 """Where a body's own head has the front of a person: what the run time places a fitted face on.
 
 An orthographic picture does not tell how near a head is. The SDK puts a fitted face on the surface of the
-body (csrc/pipeline/face_alignment.cpp), and the face heads must meet in training what they meet there. So here
-the front of that surface is looked for in the columns of the face, and true and faulty faces are put on it.
+body (csrc/pipeline/face_alignment.cpp), and the face heads must meet in training what they meet there. So the
+front of that surface is looked for in the columns of the face, and true and faulty faces are put on it.
 """
 
 from __future__ import annotations
