@@ -57,6 +57,14 @@ def taught_depth(features: Tensor, depth_scale: float) -> Tensor:
     return F.avg_pool2d(features[:, :2].float(), 2) / depth_scale
 
 
+def sample_blocks(maps: Tensor, points: Tensor) -> Tensor:
+    """Maps (B, C, S, S) of blocks, as `depth_maps` gives them, at view points (B, N, 3): (B, C, N)."""
+    # Blocks sit between the texels of the feature map: their corners are half a texel further in.
+    size = 2 * maps.shape[-1]
+    grid = points[:, None, :, :2] * (size - 1) / (size - 2)
+    return F.grid_sample(maps, grid, padding_mode="border", align_corners=True)[:, :, 0]
+
+
 def to_taught_depth(points: Tensor, depth: Tensor, known: Tensor, taught: Tensor) -> Tensor:
     """Points (B, N, 3) moved along z as the front and back of their column have to be moved.
 
@@ -71,11 +79,7 @@ def to_taught_depth(points: Tensor, depth: Tensor, known: Tensor, taught: Tensor
     """
     moves = _filled(taught - depth, known)
     maps = torch.cat([_filled(depth, known), moves], 1)
-    # Blocks sit between the texels of the feature map: their corners are half a texel further in.
-    size = 2 * depth.shape[-1]
-    grid = points[:, None, :, :2] * (size - 1) / (size - 2)
-    at = F.grid_sample(maps, grid, padding_mode="border", align_corners=True)[:, :, 0]
-    front, back, front_move, back_move = at.unbind(1)
+    front, back, front_move, back_move = sample_blocks(maps, points).unbind(1)
     gap = (front - back).clamp(min=1e-3)
     stretch = (front_move - back_move).maximum(-0.8 * gap)
     share = ((points[..., 2] - back) / gap).clamp(0, 1)

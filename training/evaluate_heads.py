@@ -245,8 +245,7 @@ class ShapeRow:
         features, on_map = seen.maps[0], lambda points: points
         if self.net is not None and has_head(self.net):
             picture = HeadPicture.cut(seen.picture[0], Region.around(face, REGION_MARGIN + SLACK).square)
-            whole = Crop(seen.maps[0][0], (0, 0), seen.maps[0].shape[-1])
-            inputs = head_inputs(self.net.config, fitted[0], picture, whole)
+            inputs = head_inputs(self.net.config, fitted[0], picture, Crop.whole(seen.maps[0][0]))
             features = self.net.head(*(part[None] for part in inputs))
             on_map = lambda points: self.net.pixel_aligned(encoded[1], points)[0]  # noqa: E731
 

@@ -28,7 +28,7 @@ from jiffexport.nets.color import ColorNet
 from . import augment
 from .body_front import BodyFront
 from .dataset import People, Views, cut_views, lit_colors, read_people, transform
-from .depth import depth_maps, taught_depth, to_taught_depth
+from .depth import depth_maps, sample_blocks, taught_depth, to_taught_depth
 from .face_fits import Region, ViewPlace
 from .frozen_body import FrozenBody
 from .head_crops import Crop, HeadPicture, cropped
@@ -139,9 +139,7 @@ def head_share(place: HeadPlace, world: np.ndarray) -> np.ndarray:
 
 def visible_vertices(depth: Tensor, face: Tensor, size_m: float) -> np.ndarray:
     """Which vertices (N,) of a true face (N, 3) nothing covers, by the true front of `depth` (2, S, S)."""
-    size = 2 * depth.shape[-1]
-    grid = (face[None, None, :, :2] * (size - 1) / (size - 2)).float()
-    front = F.grid_sample(depth[None, :1].float(), grid, padding_mode="border", align_corners=True)[0, 0, 0]
+    front = sample_blocks(depth[None, :1].float(), face[None].float())[0, 0]
     return ((front - face[:, 2]).abs() * size_m / 2 < COVER_M).numpy()
 
 
@@ -236,8 +234,7 @@ def seen_views(
         depth, known = depth_maps(dense, views, maps[0].shape[-1])
         taught = taught_depth(maps[0], body.depth_scale)
         size_m = float(views.size_m)
-        whole = Crop(maps[0][0], (0, 0), maps[0].shape[-1])
-        front = BodyFront.around(face.numpy(), body.shape_head, whole, size_m)
+        front = BodyFront.around(face.numpy(), body.shape_head, Crop.whole(maps[0][0]), size_m)
         move = front.gap(face.numpy(), triangles, visible_vertices(depth[0], face, size_m))
         if np.isnan(move):
             continue

@@ -26,6 +26,11 @@ class Crop:
     first: tuple[int, int]
     size: int
 
+    @staticmethod
+    def whole(features: Tensor) -> Crop:
+        """All of a map (C, S, S), as it is."""
+        return Crop(features, (0, 0), features.shape[-1])
+
     def place(self, points: Tensor) -> Tensor:
         """View points (..., 3) in coordinates for `sample_features` of the crop, aligned corners."""
         texel = (points[..., :2] + 1) / 2 * (self.size - 1)
