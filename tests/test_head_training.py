@@ -12,7 +12,14 @@ torch = pytest.importorskip("torch", reason="the training tests need torch (pip 
 pytest.importorskip("tqdm", reason="needs tqdm (pip install .[training])")
 
 import training  # noqa: E402, F401  # makes jiffexport importable
-from training import face_fits, head_cache, head_crops, train_face_shape, train_fine_color  # noqa: E402
+from training import (  # noqa: E402
+    augment,
+    face_fits,
+    head_cache,
+    head_crops,
+    train_face_shape,
+    train_fine_color,
+)
 from training.body_front import seen_areas  # noqa: E402
 from training.color_samples import feature_places, pixel_places, read_color_views  # noqa: E402
 from training.face_model.fit import FaceFitter, rigid_motion  # noqa: E402
@@ -26,7 +33,7 @@ from training.fusion import (  # noqa: E402
     has_head,
     load_net,
 )
-from training.head_samples import read_views  # noqa: E402
+from training.head_samples import Example, read_views  # noqa: E402
 from training.people.heads import HeadPlace  # noqa: E402
 from training.people.lights import ambient_light, shade  # noqa: E402
 
@@ -324,6 +331,41 @@ def test_the_joint_shape_head_learns_resumes_and_exports(
     with pytest.raises(ValueError, match="fine_color"):
         torch.save({"kind": "fine_color"}, tmp_path / "other.pt")
         load_net(tmp_path / "other.pt")
+
+
+def test_a_varied_picture_has_other_colours_and_the_same_outline() -> None:
+    torch.manual_seed(0)
+    rgb, mask = torch.rand(3, 3, 8, 8), torch.rand(3, 1, 8, 8).round()
+    empty = torch.empty(3, 0)
+    inputs = {"picture": augment.encoder_input(rgb, mask), "body": torch.ones(3, 400, 4, 4)}
+    batch = Example(**{name: inputs.get(name, empty) for name in Example.__dataclass_fields__})
+    varied = train_face_shape.varied(batch)
+    assert torch.equal(varied.picture[:, 3:], mask)
+    assert (varied.picture[:, :3] * (1 - mask) == 0).all()
+    assert varied.picture.abs().max() <= 1
+    differences = (varied.picture - batch.picture).abs().mean((1, 2, 3))
+    assert (differences > 0.01).all() and differences.unique().numel() == 3
+    dropped = varied.body == 0
+    assert torch.equal(dropped.all((2, 3)), dropped.any((2, 3)))  # whole channels
+    assert varied.body.mean().item() == pytest.approx(1, abs=0.05)
+
+
+def test_the_2d_branch_learns_alone_and_leaves_the_rest(
+    people: Path, encoded: Path, face_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nets, "COMPACT_FACE_SHAPE", small_volume(nets.COMPACT_FACE_SHAPE))
+    whole, alone = tmp_path / "whole", tmp_path / "alone"
+    train_face_shape.main(options(people, encoded, face_model, whole, 2))
+    init = ["--init", str(whole / "face_shape.pt"), "--only-2d", "--bf16"]
+    train_face_shape.main([*options(people, encoded, face_model, alone, 25), *init])
+    before, after = (load_net(folder / "face_shape.pt").state_dict() for folder in (whole, alone))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert {name.split(".branch_2d")[0].split(".")[0] for name in changed} == {"head", "face_head"}
+    assert not any(part in name for name in changed for part in ("branch_3d", "joint"))
+    rows = [row.split(",") for row in (alone / "log.csv").read_text().splitlines()]
+    assert {name for _, _, name, _ in rows if not name.startswith("test")} == {"name", "depth", "from_2d"}
+    with pytest.raises(SystemExit):
+        train_face_shape.main([*options(people, encoded, face_model, alone, 9), *init, "--on-body-map"])
 
 
 @pytest.mark.parametrize("has_coarse", [True, False])

@@ -273,6 +273,29 @@ def test_the_best_checkpoint_is_kept_beside_the_last_also_over_a_resume(tmp_path
     assert (read("shape_best.pt"), read("shape.pt")) == (2, 3)
 
 
+def test_a_step_that_bf16_spoils_is_as_if_it_had_not_been(tmp_path):
+    net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 1))
+    net.config = TINY_SHAPE
+    weights: list[list[torch.Tensor]] = []
+
+    def loss(net):
+        weights.append([value.clone() for value in net.state_dict().values()])
+        value = net(torch.ones(3, 4).bernoulli()).square().mean()
+        assert torch.is_autocast_enabled("cpu")
+        return {"loss": value * (torch.nan if len(weights) in spoiled else 1)}
+
+    spoiled = {3, 5}
+    bf16 = replace(options(tmp_path, 6), bf16=True)
+    train("tiny", net, loss, bf16)
+    assert len(weights) == 8  # six steps and the two that did not count
+    for call in range(1, 8):
+        same = all(torch.equal(a, b) for a, b in zip(weights[call - 1], weights[call], strict=True))
+        assert same == (call in spoiled)
+    spoiled = set(range(100))
+    with pytest.raises(FloatingPointError, match="train without bf16"):
+        train("tiny", net, loss, replace(bf16, budget=Budget(None, 9)))
+
+
 def test_a_budget_is_minutes_or_steps():
     with pytest.raises(ValueError, match="either"):
         Budget(None, None)

@@ -4,7 +4,7 @@ At run time a face is never the true one: its coefficients lean towards the mean
 place is a little off. A head trained on true faces would take every step between face and hair for certain.
 In depth a face stands where the alignment puts it: on the front of the body's surface, hair before it too.
 
-The errors are smaller than those of run time. A picture hardly tells by how many millimetres a fit is off, so
+The errors are three quarters of those of run time. A picture hardly tells by how many millimetres a fit is off, so
 a head that meets large errors can only answer with a blur, in which lips and lids drown; one that meets small
 ones follows the fit.
 """
@@ -39,13 +39,13 @@ class FitErrors:
     across_m, along_m : shift across the line of sight, and along it from where the alignment puts the face.
     """
 
-    lean: float = 0.3
-    identity: float = 0.22
-    expression: float = 0.08
-    turn_deg: float = 1.0
-    scale: float = 0.008
-    across_m: float = 0.0012
-    along_m: float = 0.001
+    lean: float = 0.5
+    identity: float = 0.38
+    expression: float = 0.12
+    turn_deg: float = 1.4
+    scale: float = 0.006
+    across_m: float = 0.001
+    along_m: float = 0.0015
     most: float = 1.3
 
 

@@ -45,7 +45,7 @@ class Example:
     picture, body, believed : what the head's encoder takes.
     depth, known : (2, T, T) and (1, T, T) what its first two channels are taught (`depth.front_and_back`).
 
-    The last five are empty for a network without such an encoder.
+    The last five are empty for a network without such an encoder, `samples` for one with it.
     """
 
     samples: Tensor
@@ -110,7 +110,7 @@ class TrainedView:
         asked = torch.from_numpy(np.concatenate(points).astype(np.float32))
         fitted = torch.from_numpy(face.astype(np.float32))
         return Example(
-            self.view.crop.samples(asked),
+            self.view.crop.samples(asked) if config.head_encoder is None else torch.empty(0),
             asked,
             torch.from_numpy(np.concatenate(labels).astype(np.float32)),
             torch.from_numpy(np.concatenate(weights).astype(np.float32)),
@@ -124,9 +124,7 @@ class TrainedView:
         if own is None:
             return torch.empty(0), torch.empty(0)
         frame = HeadFrame(volume_frame(config.volume, face[None]), own.reach)
-        points = self.surface[None]
-        placed = torch.cat([frame.on_map(points), frame.depth(points)[..., None]], 2)
-        depth, known = front_and_back(placed, own.feature_size)
+        depth, known = front_and_back(frame.on_map_and_depth(self.surface[None]), own.feature_size)
         return depth[0] * own.depth_scale, known[0]
 
     def _far(

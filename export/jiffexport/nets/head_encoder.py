@@ -47,6 +47,11 @@ class HeadFrame:
         """Depth (B, N) of view points (B, N, 3) in the head's frame."""
         return self.coordinates(points)[..., 2]
 
+    def on_map_and_depth(self, points: Tensor) -> Tensor:
+        """`on_map` and `depth` side by side, (B, N, 3)."""
+        own = self.coordinates(points)
+        return torch.cat([own[..., :2] / self.reach, own[..., 2:]], 2)
+
     def texels(self, size: int) -> Tensor:
         """Where in the view the texels of a map of side `size` lie, (B, size, size, 2); corners aligned."""
         return self.square_in_view(torch.linspace(-1, 1, size))

@@ -49,7 +49,7 @@ class JointHead(nn.Module):
 
     def outputs(self, samples_2d: Tensor, samples_3d: Tensor, depth: Tensor) -> JointOutputs:
         """samples_2d (B, C2, N), samples_3d (B, C3, N), depth (B, N) = view z."""
-        raw_2d = torch.cat([samples_2d, (depth * self.depth_scale)[:, None].to(samples_2d.dtype)], 1)
+        raw_2d = self._raw_2d(samples_2d, depth)
         raw = torch.cat([raw_2d, samples_3d], 1)
         hidden_2d = _last_hidden(self.branch_2d, raw_2d)
         hidden_3d = _last_hidden(self.branch_3d, samples_3d)
@@ -59,6 +59,14 @@ class JointHead(nn.Module):
             activated(self.branch_2d.output(hidden_2d, raw_2d), self.activation),
             activated(self.branch_3d.output(hidden_3d, samples_3d), self.activation),
         )
+
+    def from_2d(self, samples_2d: Tensor, depth: Tensor) -> Tensor:
+        """What the 2-D branch says alone, (B, out, N), as `outputs` has it."""
+        raw = self._raw_2d(samples_2d, depth)
+        return activated(self.branch_2d.output(_last_hidden(self.branch_2d, raw), raw), self.activation)
+
+    def _raw_2d(self, samples: Tensor, depth: Tensor) -> Tensor:
+        return torch.cat([samples, (depth * self.depth_scale)[:, None].to(samples.dtype)], 1)
 
     def forward(self, samples_2d: Tensor, samples_3d: Tensor, depth: Tensor) -> Tensor:
         """Occupancy or colour in [0, 1] from both, (B, out, N)."""

@@ -105,9 +105,9 @@ def voxel_indices(coordinates: Tensor, resolution: int) -> Tensor:
 
 def voxel_max(codes: Tensor, voxels: Tensor) -> Tensor:
     """For every point the channel-wise largest code in its voxel: (B, N, C), (B, N) -> (B, N, C)."""
-    sample = torch.arange(len(voxels), device=voxels.device)[:, None].expand_as(voxels)
-    labels = torch.stack([sample, voxels], 2).flatten(0, 1)
-    groups, group = labels.unique(dim=0, return_inverse=True)
+    sample = torch.arange(len(voxels), device=voxels.device)[:, None]
+    labels = sample * (voxels.max() + 1) + voxels  # unique over rows would be 40 times slower on a CPU
+    groups, group = labels.flatten().unique(return_inverse=True)
     flat = codes.flatten(0, 1)
     largest = flat.new_full((len(groups), flat.shape[1]), -torch.inf)
     largest = largest.scatter_reduce(0, group[:, None].expand_as(flat), flat, "amax")
