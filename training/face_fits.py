@@ -4,9 +4,9 @@ At run time a face is never the true one: its coefficients lean towards the mean
 place is a little off. A head trained on true faces would take every step between face and hair for certain.
 In depth a face stands where the alignment puts it: on the front of the body's surface, hair before it too.
 
-The errors are three quarters of those of run time. A picture hardly tells by how many millimetres a fit is off, so
-a head that meets large errors can only answer with a blur, in which lips and lids drown; one that meets small
-ones follows the fit.
+The errors are three quarters of those of run time. A picture hardly tells by how many millimetres a fit is
+off, so a head that meets large errors can only answer with a blur, in which lips and lids drown; one that
+meets small ones follows the fit.
 """
 
 from __future__ import annotations
