@@ -159,7 +159,7 @@ def test_face_occupancy_from_the_bundle_is_the_networks(
         raw_2d = torch.cat(
             [
                 sample_features(features, head.on_map(points)),
-                (head.depth(points) * shape["head"]["depth_scale"])[:, None],
+                (head.on_map(points)[..., 2] * shape["head"]["depth_scale"])[:, None],
             ],
             1,
         )

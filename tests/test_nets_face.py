@@ -202,7 +202,7 @@ def test_a_head_has_one_frame_wherever_its_face_is_and_however_large() -> None:
     moved, shift = vertices * 2 + torch.tensor([0.25, -0.5, 0.125]), torch.tensor([0.25, -0.5, 0.125])
     frame, other = head_frame_of(vertices), head_frame_of(moved)
     assert torch.allclose(frame.coordinates(points), other.coordinates(points * 2 + shift), atol=1e-4)
-    assert torch.allclose(frame.depth(points), frame.coordinates(points)[..., 2])
+    assert torch.allclose(frame.on_map(points)[..., 2], frame.coordinates(points)[..., 2])
     low, high = (frame.coordinates(part) for part in (vertices.amin(1)[None], vertices.amax(1)[None]))
     assert torch.allclose(low, -high, atol=1e-4)  # the cube's middle is the face's
 
@@ -220,7 +220,7 @@ def test_believed_depths_are_those_of_the_view_in_the_heads_frame() -> None:
     z = torch.linspace(-0.1, 0.1, 36).reshape(1, 6, 6)
     found = frame.believed(torch.stack([z, z + 9], 1), depth_scale=3.0)
     points = torch.cat([frame.texels(6), z[..., None]], -1).reshape(1, 36, 3)
-    assert torch.allclose(found[:, 0], 3 * frame.depth(points).reshape(1, 6, 6), atol=1e-4)
+    assert torch.allclose(found[:, 0], 3 * frame.on_map(points)[..., 2].reshape(1, 6, 6), atol=1e-4)
     assert torch.equal(found[:, 1], torch.full((1, 6, 6), 6.0))  # far beyond the limit
 
 

@@ -241,7 +241,9 @@ class ShapeRow:
     ) -> tuple[Array, NDArray[np.int64]]:
         """The surface in a box of the view, for a fit (N, 3) of the face."""
         fitted = torch.from_numpy(face.astype(np.float32))[None]
-        encoded = encode_faces(self.net, fitted) if self.net is not None else None
+        encoded = None
+        if self.net is not None:
+            encoded = encode_faces(self.net, fitted, only_2d=self.output == "from_2d")
         features, on_map = seen.maps[0], lambda points: points
         if self.net is not None and has_head(self.net):
             picture = HeadPicture.cut(seen.picture[0], Region.around(face, REGION_MARGIN + SLACK).square)

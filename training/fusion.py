@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import jiffexport.nets as nets
 from jiffexport.nets.face_volume import ShapeVolumeEncoder
 from jiffexport.nets.head import SkipMlp, activated
-from jiffexport.nets.volume_frame import sample_volume
+from jiffexport.nets.volume_frame import VolumeFrame, sample_volume, volume_frame
 
 Fusion = Literal["2d", "3d", "concat", "mlp"]
 FUSIONS: tuple[Fusion, ...] = get_args(Fusion)
@@ -58,9 +58,17 @@ def load_net(path) -> nn.Module:  # noqa: ANN001  (any path)
     return net.eval()
 
 
-def encode_faces(net: nn.Module, faces: Tensor) -> tuple[Tensor, object] | None:
-    """Volume and frame of face meshes (B, N, 3) in the view; None for a network without a volume."""
-    return None if net.volume is None else net.volume(faces)
+Encoded = tuple[Tensor | None, VolumeFrame]
+
+
+def encode_faces(net: nn.Module, faces: Tensor, only_2d: bool = False) -> Encoded | None:
+    """Volume and frame of face meshes (B, N, 3) in the view; None for a network without a volume.
+
+    With `only_2d` the frame alone, in which the head's encoder works.
+    """
+    if net.volume is None:
+        return None
+    return (None, volume_frame(net.config.volume, faces)) if only_2d else net.volume(faces)
 
 
 def has_head(net: nn.Module) -> bool:
@@ -68,10 +76,10 @@ def has_head(net: nn.Module) -> bool:
     return isinstance(net, nets.FaceShapeNet) and net.head is not None
 
 
-def answers(
-    net: nn.Module, samples_2d: Tensor, encoded: tuple[Tensor, object] | None, points: Tensor
-) -> dict[str, Tensor]:
+def answers(net: nn.Module, samples_2d: Tensor, encoded: Encoded | None, points: Tensor) -> dict[str, Tensor]:
     """Occupancies (B, N), by name; "answer" is the network's, the others are its branches'.
+
+    Where `encoded` has no volume the 2-D branch answers alone.
 
     Parameters
     ----------
@@ -79,9 +87,13 @@ def answers(
     encoded : of `encode_faces`.
     points : (B, N, 3) view coordinates.
     """
-    samples_3d = None if encoded is None else sample_volume(encoded[0], encoded[1].coordinates(points))  # type: ignore[attr-defined]
+    samples_3d = None
+    if encoded is not None and encoded[0] is not None:
+        samples_3d = sample_volume(encoded[0], encoded[1].coordinates(points))
     if isinstance(net, nets.FaceShapeNet):
         _, depth = net.pixel_aligned(encoded[1], points)  # type: ignore[index]
+        if samples_3d is None:
+            return {"from_2d": net.face_head.from_2d(samples_2d, depth)[:, 0]}
         outputs = net.face_head.outputs(samples_2d, samples_3d, depth)
         named = zip(("answer", "from_2d", "from_3d"), outputs, strict=True)
         return {name: output[:, 0] for name, output in named}

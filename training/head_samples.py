@@ -124,7 +124,7 @@ class TrainedView:
         if own is None:
             return torch.empty(0), torch.empty(0)
         frame = HeadFrame(volume_frame(config.volume, face[None]), own.reach)
-        depth, known = front_and_back(frame.on_map_and_depth(self.surface[None]), own.feature_size)
+        depth, known = front_and_back(frame.on_map(self.surface[None]), own.feature_size)
         return depth[0] * own.depth_scale, known[0]
 
     def _far(

@@ -22,7 +22,6 @@ from torch import nn
 import jiffexport.nets as nets
 from jiffexport.face_model import FaceModel, load_face_model
 from jiffexport.nets.head import sample_features
-from jiffexport.nets.volume_frame import volume_frame
 
 from . import augment
 from .face_fits import FitErrors
@@ -60,19 +59,15 @@ def shape_loss(net: nn.Module, batch: Example, only_2d: bool = False) -> Losses:
 
     With `only_2d` that of the 2-D branch alone, for a network with an encoder of the head.
     """
-    samples, losses = batch.samples, {}
+    encoded, samples, losses = encode_faces(net, batch.face, only_2d), batch.samples, {}
     if has_head(net):
         features = net.head(batch.picture, batch.body, batch.believed)
-        on_map, z = net.pixel_aligned(volume_frame(net.config.volume, batch.face), batch.points)
-        samples = sample_features(features, on_map)
+        samples = sample_features(features, net.pixel_aligned(encoded[1], batch.points)[0])
         depth = F.avg_pool2d(features[:, :2], 2)
         num_known = 2 * batch.known.sum().clamp(min=1)
         losses["depth"] = ((depth - batch.depth).abs() * batch.known).sum() / num_known
     total = batch.weights.sum().clamp(min=1)
-    if only_2d:
-        found = {"from_2d": net.face_head.from_2d(samples, z)[:, 0]}
-    else:
-        found = answers(net, samples, encode_faces(net, batch.face), batch.points)
+    found = answers(net, samples, encoded, batch.points)
     return losses | {
         name: ((occupancy - batch.labels) ** 2 * batch.weights).sum() / total
         for name, occupancy in found.items()
@@ -127,7 +122,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--bf16", action="store_true", help="on a CPU too: twice as fast on a new one")
     arguments = parser.parse_args(argv)
-    if arguments.only_2d and (arguments.fusion != "mlp" or arguments.on_body_map):
+    has_encoder = arguments.fusion == "mlp" and not arguments.on_body_map
+    if arguments.only_2d and not has_encoder:
         parser.error("--only-2d needs the network that ships, with its encoder of the head")
     torch.manual_seed(arguments.seed)
     if arguments.threads:
@@ -138,7 +134,7 @@ def main(argv: list[str] | None = None) -> None:
     config = nets.COMPACT_FACE_SHAPE if arguments.config == "compact" else nets.PAPER_FACE_SHAPE
     channels = len(views[0].view.crop.features)
     config = replace(config, body=replace(config.body, feature_channels=channels))
-    if arguments.on_body_map or arguments.fusion != "mlp":
+    if not has_encoder:
         config = replace(config, head_encoder=None)
     net = build_net(config, arguments.fusion)
     if arguments.frozen_volume:
@@ -153,7 +149,7 @@ def main(argv: list[str] | None = None) -> None:
         drawn = rng.integers(len(views), size=arguments.batch)
         examples = [views[i].example(rng, model, FitErrors(), arguments.points, config) for i in drawn]
         batch = stacked(examples)
-        return shape_loss(net, varied(batch) if has_head(net) else batch, arguments.only_2d)
+        return shape_loss(net, varied(batch) if has_encoder else batch, arguments.only_2d)
 
     kind = checkpoint_kind(arguments.fusion)
     best_by = "test_from_2d" if arguments.only_2d else "test_answer"

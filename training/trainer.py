@@ -78,7 +78,7 @@ def train(
     trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
     device = next(net.parameters()).device
     fused = device.type == "cuda"
-    half = fused or options.bf16
+    may_spoil = options.bf16 and not fused
     optimizer = torch.optim.AdamW(trained, lr=options.learning_rate, weight_decay=1e-4, fused=fused)
     torch.backends.cudnn.benchmark = True  # all batches have one shape
     step, seconds, best, skipped = 0, 0.0, math.inf, 0
@@ -127,14 +127,14 @@ def train(
                 decay = 0.01 + 0.495 * (1 + math.cos(math.pi * spent))
                 group["lr"] = options.learning_rate * ramp * decay
             net.train()
-            statistics = [buffer.clone() for buffer in net.buffers()] if half and not fused else []
-            with autocast(device, half):
+            statistics = [buffer.clone() for buffer in net.buffers()] if may_spoil else []
+            with autocast(device, options.bf16):
                 parts = loss(net)
             total = torch.stack(list(parts.values())).sum()
             optimizer.zero_grad(set_to_none=True)
             total.backward()
             norm = nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            if statistics and not norm.isfinite():  # see `autocast`: as if the step had not been
+            if may_spoil and not norm.isfinite():  # see `autocast`: as if the step had not been
                 for buffer, value in zip(net.buffers(), statistics, strict=True):
                     buffer.copy_(value)
                 skipped += 1
@@ -165,9 +165,9 @@ def memory_format(device: torch.device) -> torch.memory_format:
     return torch.channels_last if device.type == "cuda" else torch.contiguous_format
 
 
-def autocast(device: torch.device, enabled: bool | None = None) -> torch.autocast:
-    """bf16; by default on a GPU alone: torch 2.13's on a CPU now and then gives small networks NaN."""
-    enabled = device.type == "cuda" if enabled is None else enabled
+def autocast(device: torch.device, on_cpu: bool = False) -> torch.autocast:
+    """bf16; on a CPU only if asked for: torch 2.13's there now and then gives small networks NaN."""
+    enabled = on_cpu or device.type == "cuda"
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
 
 

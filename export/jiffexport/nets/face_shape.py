@@ -55,5 +55,5 @@ class FaceShapeNet(nn.Module):
         """Where points (B, N, 3) are on the map of the 2-D features, (B, N, 2 or more), and depth (B, N)."""
         if self.config.head_encoder is None:
             return points, points[..., 2]
-        own = HeadFrame(frame, self.config.head_encoder.reach)
-        return own.on_map(points), own.depth(points)
+        placed = HeadFrame(frame, self.config.head_encoder.reach).on_map(points)
+        return placed, placed[..., 2]

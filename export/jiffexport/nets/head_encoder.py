@@ -40,15 +40,9 @@ class HeadFrame:
         return (points.float() * self.frame.scale[:, None] + self.frame.offset[:, None]) * 2 - 1
 
     def on_map(self, points: Tensor) -> Tensor:
-        """View points (B, N, 3) on the feature map, for `sample_features`: its corners are at ±1."""
-        return self.coordinates(points)[..., :2] / self.reach
-
-    def depth(self, points: Tensor) -> Tensor:
-        """Depth (B, N) of view points (B, N, 3) in the head's frame."""
-        return self.coordinates(points)[..., 2]
-
-    def on_map_and_depth(self, points: Tensor) -> Tensor:
-        """`on_map` and `depth` side by side, (B, N, 3)."""
+        """View points (B, N, 3) on the feature map, whose corners are at ±1, and their depth in the head's
+        frame: (B, N, 3), as `sample_features` takes them.
+        """
         own = self.coordinates(points)
         return torch.cat([own[..., :2] / self.reach, own[..., 2:]], 2)
 
